@@ -1,0 +1,35 @@
+# Everything that a developer needs. Needs Go, and nothing else.
+SHELL := /bin/bash -o pipefail
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+KWOKCTL := sigs.k8s.io/kwok/cmd/kwokctl@v0.8.0
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+build: ## build bin/restore-drill and its kubectl plugin
+	go build -o bin/restore-drill ./cmd/restore-drill
+	ln -sf restore-drill bin/kubectl-restore_drill
+
+toolchain: build ## build the control plane's binaries into the user's cache, once
+	bin/restore-drill toolchain build
+
+drill: build ## run a real drill: two control planes, a lost store, a restore
+	bin/restore-drill run etcd-data-lost
+
+test: toolchain ## run every test, the real drills and the sabotage among them
+	go test -timeout 60m -p 1 $(TESTFLAGS) ./...
+
+bench: toolchain ## run the benchmarks, some of them against kwokctl
+	GOBIN=$(CURDIR)/bin go install $(KWOKCTL)
+	RESTORE_DRILL_KWOKCTL=$(CURDIR)/bin/kwokctl go test -run '^$$' -bench . -benchtime 3x -timeout 60m -p 1 ./...
+
+lint: ## vet, staticcheck, and the layering rule
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	test -z "$$(gofmt -l .)"
+	go test -run TestLayers ./internal/layers
+
+generate: ## write the schemas anew from the types
+	go test ./scenarios ./reports -run Schema -update
+
+.PHONY: help build toolchain drill test bench lint generate

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/restore-drill/restore-drill/drills"
+	"github.com/restore-drill/restore-drill/internal/toolchain"
+	"github.com/restore-drill/restore-drill/scenarios"
+)
+
+func (a *app) scenarioCommand() *cobra.Command {
+	return group("scenario", "List, show, make and check scenarios",
+		&cobra.Command{
+			Use: "list", Short: "List the embedded scenarios", Args: cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error {
+				w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+				fmt.Fprintln(w, "NAME\tFAULTS\tEXPECTS\tWHAT IT REHEARSES")
+				for _, s := range scenarios.Embedded() {
+					parsed, err := scenarios.Parse(s.Path, s.Data, drills.Vocabulary())
+					if err != nil {
+						return err
+					}
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", s.Name, drills.FaultNames(parsed), parsed.Spec.Expect.Verdict, scenarios.FirstSentence(parsed.Spec.Description))
+				}
+				return w.Flush()
+			},
+		},
+		&cobra.Command{
+			Use: "show NAME", Short: "Print an embedded scenario", Args: cobra.ExactArgs(1),
+			RunE: func(_ *cobra.Command, args []string) error {
+				s, err := drills.Read(args[0])
+				if err != nil {
+					return err
+				}
+				_, err = a.stdout.Write(s.Text)
+				return err
+			},
+		},
+		&cobra.Command{
+			Use: "new NAME", Short: "Print a scenario to start from", Args: cobra.ExactArgs(1),
+			Example: "  restore-drill scenario new my-drill > my-drill.yaml",
+			RunE: func(_ *cobra.Command, args []string) error {
+				_, err := a.stdout.Write(scenarios.New(args[0]))
+				return err
+			},
+		},
+		&cobra.Command{
+			Use: "validate NAME|FILE...", Short: "Check scenarios, and name every mistake", Args: cobra.MinimumNArgs(1),
+			RunE: func(_ *cobra.Command, args []string) error {
+				loaded, err := drills.LoadAll(args)
+				for _, s := range loaded {
+					fmt.Fprintf(a.stdout, "%s: valid\n", s.Path)
+				}
+				return err
+			},
+		},
+		&cobra.Command{
+			Use: "schema", Short: "Print the JSON Schema of a scenario", Args: cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error {
+				schema, err := scenarios.Schema(drills.Vocabulary())
+				if err != nil {
+					return err
+				}
+				_, err = a.stdout.Write(schema)
+				return err
+			},
+		},
+	)
+}
+
+func (a *app) planCommand() *cobra.Command {
+	var provider string
+	cmd := &cobra.Command{
+		Use: "plan NAME|FILE", Short: "Say what a drill would do, on what, and what it would destroy; touch nothing",
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			s, err := drills.Load(args[0])
+			if err != nil {
+				return err
+			}
+			plan, err := drills.Plan(s.Scenario, provider)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprint(a.stdout, plan)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&provider, "provider", "process", "where the clusters would run")
+	return cmd
+}
+
+func (a *app) toolchainCommand() *cobra.Command {
+	progress := func(line string) { fmt.Fprintln(a.stderr, line) }
+	return group("toolchain", "The binaries that clusters are made of",
+		&cobra.Command{
+			Use: "list", Short: "List components, their versions, and where they are", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				all, err := a.toolchain(progress).List(cmd.Context())
+				if err != nil {
+					return exitError{err, exitFailed}
+				}
+				w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+				fmt.Fprintln(w, "COMPONENT\tVERSION\tSOURCE\tPATH")
+				for _, b := range all {
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", b.Component, b.Version, b.Source, b.Path)
+				}
+				return w.Flush()
+			},
+		},
+		&cobra.Command{
+			Use: "build [KUBERNETES-VERSION...]", Short: "Build what is missing into the cache",
+			Long: "Build what is missing into the cache, for " + toolchain.DefaultKubernetes + " or the versions named.",
+			RunE: func(cmd *cobra.Command, args []string) error {
+				if err := a.toolchain(progress).Build(cmd.Context(), args...); err != nil {
+					return exitError{err, exitFailed}
+				}
+				return nil
+			},
+		},
+		&cobra.Command{
+			Use: "path COMPONENT [KUBERNETES-VERSION]", Short: "Print the path of a component's binary, built if need be", Args: cobra.RangeArgs(1, 2),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				kubernetes := ""
+				if len(args) == 2 {
+					kubernetes = args[1]
+				}
+				b, err := a.toolchain(progress).Find(cmd.Context(), args[0], kubernetes)
+				if err != nil {
+					return exitError{err, exitFailed}
+				}
+				_, err = fmt.Fprintln(a.stdout, b.Path)
+				return err
+			},
+		},
+	)
+}
+
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

@@ -1,0 +1,325 @@
+package backups
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	watchtools "k8s.io/client-go/tools/watch"
+
+	"github.com/restore-drill/restore-drill/drills/clusters"
+	"github.com/restore-drill/restore-drill/internal/etcd"
+	"github.com/restore-drill/restore-drill/internal/evidence"
+)
+
+// Methods by name.
+func Methods() map[string]Method {
+	return map[string]Method{"etcd": NewEtcd()}
+}
+
+// NewEtcd makes the method that backs up the store itself: a snapshot of one etcd member, and the key material without which nobody can
+// use it.
+func NewEtcd() Method { return etcdMethod{} }
+
+type etcdMethod struct{}
+
+func (etcdMethod) Name() string { return "etcd" }
+
+// askTimeout bounds the search for a member to take the snapshot from.
+const askTimeout = 3 * time.Second
+
+// settleTimeout bounds the API server's own tidying up after its start, which it does every ten seconds until it succeeds.
+const settleTimeout = 30 * time.Second
+
+func (m etcdMethod) Backup(ctx context.Context, source clusters.Cluster, dir string) (_ *Artifact, err error) {
+	if err := claim(dir); err != nil {
+		return nil, fmt.Errorf("back up cluster %s: %w", source.Name(), err)
+	}
+	// What is no artifact is nothing: half a backup must not be taken for one.
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("back up cluster %s: %w", source.Name(), err), os.RemoveAll(dir))
+		}
+	}()
+	began := time.Now()
+	spec := source.Spec()
+	a := &Artifact{
+		Dir: dir, Name: filepath.Base(dir), Method: m.Name(), Taken: began.UTC(), Files: map[string]File{}, Facts: map[string]string{},
+		Version: spec.Version, EtcdMembers: spec.EtcdMembers, Encryption: spec.Encryption,
+	}
+	if err := a.takeSnapshot(ctx, source.Store()); err != nil {
+		return nil, err
+	}
+	material, err := source.Material(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.takeMaterial(material); err != nil {
+		return nil, err
+	}
+	a.Seconds = time.Since(began).Seconds()
+	return a, a.Finish()
+}
+
+// claim makes dir, or takes an empty one.
+func claim(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	if len(entries) > 0 {
+		return fmt.Errorf("directory %s is not empty", dir)
+	}
+	return os.Chmod(dir, 0o700)
+}
+
+// takeSnapshot from one member, and has it confirmed by the others that it is what they hold too.
+func (a *Artifact) takeSnapshot(ctx context.Context, store clusters.Store) error {
+	endpoint, current, err := choose(ctx, store)
+	if err != nil {
+		return err
+	}
+	digest := newDigester()
+	file := filepath.Join(a.Dir, snapshotFile)
+	stream, err := etcd.Snapshot(ctx, endpoint, store.TLS, file, digest)
+	if err != nil {
+		return err
+	}
+	content, err := etcd.Inspect(ctx, file)
+	if err != nil {
+		return err
+	}
+	if content.Revision < current {
+		return fmt.Errorf("snapshot from %s is of revision %d, and the store was at %d before it was taken", endpoint, content.Revision, current)
+	}
+	agreement, err := etcd.Agree(ctx, store.Endpoints, store.TLS, content.Revision)
+	if err != nil {
+		return err
+	}
+	a.Files[snapshotFile] = digest.File()
+	a.Revision = content.Revision
+	a.Facts["endpoint"] = endpoint
+	a.Facts["clusterID"] = strconv.FormatUint(stream.ClusterID, 16)
+	a.Facts["memberID"] = strconv.FormatUint(stream.MemberID, 16)
+	a.Facts["etcdVersion"] = stream.Version
+	a.Facts["keys"] = strconv.Itoa(content.Keys)
+	a.Facts["bytes"] = strconv.FormatInt(content.Bytes, 10)
+	a.Facts["compactedRevision"] = strconv.FormatInt(content.Compacted, 10)
+	a.Facts["hashKV"] = fmt.Sprintf("%08x at revision %d", agreement.Hash, agreement.Revision)
+	a.Facts["membersAgreeing"] = fmt.Sprintf("%d of %d", len(agreement.Members), len(store.Endpoints))
+	return nil
+}
+
+// choose a member that is in touch with the others, with the revision that the store has reached.
+func choose(ctx context.Context, store clusters.Store) (endpoint string, revision int64, err error) {
+	var errs []error
+	for _, endpoint := range store.Endpoints {
+		attempt, cancel := context.WithTimeout(ctx, askTimeout)
+		revision, err := etcd.Revision(attempt, endpoint, store.TLS)
+		cancel()
+		if err == nil {
+			return endpoint, revision, nil
+		}
+		errs = append(errs, err)
+	}
+	return "", 0, fmt.Errorf("no member to take a snapshot from: %w", errors.Join(errs...))
+}
+
+func (a *Artifact) takeMaterial(material fs.FS) error {
+	return fs.WalkDir(material, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := fs.ReadFile(material, name)
+		if err != nil {
+			return fmt.Errorf("read key material: %w", err)
+		}
+		return a.Keep(path.Join(materialDir, name), content)
+	})
+}
+
+// Restore follows the order that kubernetes.io gives: every member of the store anew from the same snapshot, as a new cluster; then the API
+// server; then the controllers.
+func (m etcdMethod) Restore(ctx context.Context, a *Artifact, target clusters.Cluster, opts RestoreOptions) error {
+	r := &etcdRestore{Artifact: a, target: target, RestoreOptions: opts}
+	if r.Reached == nil {
+		r.Reached = func(string, string, time.Duration) {}
+	}
+	if r.Step == nil {
+		r.Step = func(string, string) func(error) { return func(error) {} }
+	}
+	if err := r.run(ctx); err != nil {
+		return fmt.Errorf("restore artifact %s into cluster %s: %w", a.Name, target.Name(), err)
+	}
+	return nil
+}
+
+type etcdRestore struct {
+	*Artifact
+	RestoreOptions
+	target clusters.Cluster
+	// stale is what was dropped of the lost control plane's leases.
+	stale etcd.Dropped
+}
+
+func (r *etcdRestore) run(ctx context.Context) error {
+	if r.Snapshot() == "" {
+		return fmt.Errorf("the artifact, of method %q, has no etcd snapshot", r.Method)
+	}
+	if err := r.makeStore(ctx); err != nil {
+		return err
+	}
+	var dropped error
+	started := r.target.Start(ctx, func(mark, how string, resolution time.Duration) {
+		r.Reached(mark, how, resolution)
+		if mark == evidence.MarkStoreServing {
+			dropped = r.step("drop stale leases", "of API servers and leaders that are gone", func() error { return r.dropStaleLeases(ctx) })
+		}
+	})
+	if err := errors.Join(started, dropped); err != nil {
+		return err
+	}
+	return r.step("default/kubernetes", "no API server that is gone may be left in it", func() error { return r.awaitEndpoints(ctx) })
+}
+
+func (r *etcdRestore) step(name, detail string, do func() error) error {
+	end := r.Step(name, detail)
+	err := do()
+	end(err)
+	return err
+}
+
+// makeStore lays the restored data and the key material in place. The artifact's own digests and etcdutl each judge the artifact by
+// themselves, at the same time, and a refusal tells what both said.
+func (r *etcdRestore) makeStore(ctx context.Context) error {
+	work, err := os.MkdirTemp(r.target.StateDir(), "restore-")
+	if err != nil {
+		return fmt.Errorf("make room for the restored data: %w", err)
+	}
+	defer os.RemoveAll(work)
+	members := r.members(work)
+	var bump uint64 = etcd.RevisionBump
+	if r.NoRevisionBump {
+		bump = 0
+	}
+
+	var (
+		wg                     sync.WaitGroup
+		digests, tool, laidOut error
+	)
+	wg.Go(func() {
+		digests = r.step("verify artifact", "digests of all files, as recorded when it was taken", func() error { return r.Verify(ctx) })
+		if digests == nil {
+			r.Reached(evidence.MarkArtifactOK, "the SHA-256 of every file is the recorded one", 0)
+		}
+	})
+	wg.Go(func() {
+		tool = r.step("restore etcd", fmt.Sprintf("etcdutl, %d members, revision bump %d", len(members), bump), func() error {
+			return etcd.Restore(ctx, r.Snapshot(), members, "restore-drill-"+strings.ToLower(rand.Text()), bump)
+		})
+	})
+	wg.Go(func() {
+		laidOut = r.step("lay in key material", "certificates for the new addresses under the restored authorities", func() error {
+			return r.target.LayIn(ctx, r.Material())
+		})
+	})
+	wg.Wait()
+	if err := refusal(digests, tool); err != nil {
+		return err
+	}
+	if err := errors.Join(digests, tool, laidOut); err != nil {
+		return err
+	}
+	for _, m := range members {
+		if err := r.target.SeedStore(ctx, m.Name, m.Dir); err != nil {
+			return err
+		}
+	}
+	r.Reached(evidence.MarkStoreRestored, "every member's data directory was renamed into place", 0)
+	return nil
+}
+
+// members of the target, each restored beside its place first: half a data directory never gets there.
+func (r *etcdRestore) members(work string) []etcd.Member {
+	var members []etcd.Member
+	for _, m := range r.target.Members() {
+		members = append(members, etcd.Member{Name: m.Name, PeerURL: m.PeerURL, Dir: filepath.Join(work, m.Name)})
+	}
+	return members
+}
+
+// refusal says what each of the two said, when one of them found the artifact unfit. Trouble around them is none.
+func refusal(digests, tool error) error {
+	if !errors.Is(digests, ErrDamaged) && !errors.Is(tool, etcd.ErrRefused) {
+		return nil
+	}
+	if digests == nil {
+		digests = errors.New("nothing to object to")
+	}
+	if tool == nil {
+		tool = errors.New("nothing to object to")
+	}
+	return fmt.Errorf("%w: by etcdutl: %w; by the recorded digests: %w", ErrRefused, tool, digests)
+}
+
+func (r *etcdRestore) dropStaleLeases(ctx context.Context) (err error) {
+	store := r.target.Store()
+	r.stale, err = etcd.DropStaleLeases(ctx, store.Endpoints, store.TLS)
+	return err
+}
+
+// awaitEndpoints returns when default/kubernetes names no API server of the lost control plane, which the new one sees to once it runs. An
+// address that is in use again, as on a machine that has been cleaned, is not stale.
+func (r *etcdRestore) awaitEndpoints(ctx context.Context) error {
+	if len(r.stale.APIServers) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	store := r.target.Store()
+	serving, err := etcd.AwaitAPIServers(ctx, store.Endpoints, store.TLS)
+	if err != nil {
+		return err
+	}
+	client, err := kubernetes.NewForConfig(r.target.Config())
+	if err != nil {
+		return err
+	}
+	var gone []string
+	named := fields.OneTermEqualSelector(metav1.ObjectNameField, "kubernetes")
+	list := cache.NewListWatchFromClient(client.DiscoveryV1().RESTClient(), "endpointslices", metav1.NamespaceDefault, named)
+	_, err = watchtools.UntilWithSync(ctx, list, &discoveryv1.EndpointSlice{}, nil, func(event watch.Event) (bool, error) {
+		gone = nil
+		for _, endpoint := range event.Object.(*discoveryv1.EndpointSlice).Endpoints {
+			for _, address := range endpoint.Addresses {
+				if slices.Contains(r.stale.APIServers, address) && !slices.Contains(serving, address) {
+					gone = append(gone, address)
+				}
+			}
+		}
+		return event.Type != watch.Deleted && len(gone) == 0, nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait for default/kubernetes to name the API server at %v instead of %v: %w", serving, gone, err)
+	}
+	return nil
+}

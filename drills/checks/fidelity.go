@@ -1,0 +1,352 @@
+package checks
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/restore-drill/restore-drill/internal/census"
+	"github.com/restore-drill/restore-drill/internal/evidence"
+	"github.com/restore-drill/restore-drill/internal/ledger"
+	"github.com/restore-drill/restore-drill/reports"
+)
+
+// maxDifferences that a report lists, of the unexpected ones and of the expected ones each. All are counted.
+const maxDifferences = 500
+
+var fidelityCheck = Check{
+	Name:       "fidelity",
+	Title:      "Is every object back as it was at the time of the backup?",
+	Needs:      []string{evidence.CensusBeforeFile, evidence.CensusAfterFile},
+	OfRestored: true,
+	Judge: func(run *Run, r *reports.Report, c *reports.Check) {
+		wanted := run.Scenario.Spec.Objectives.Fidelity
+		if wanted == "" {
+			wanted = etcdProfile.name
+		}
+		p := profiles[wanted]
+		if p == nil {
+			unknown(c, "unknown fidelity profile %q (known: %s)", wanted, strings.Join(slices.Sorted(maps.Keys(profiles)), ", "))
+			return
+		}
+		comparison := comparison{profile: p, rows: map[string]*reports.KindRow{}, ledger: run.ledgerWrites()}
+		if err := comparison.run(run.Dir); err != nil {
+			unknown(c, "%s", run.local(firstLine(err.Error())))
+			return
+		}
+		before, after := run.survey(evidence.CensusBeforeFile), run.survey(evidence.CensusAfterFile)
+		f := &reports.Fidelity{Profile: p.name, Before: info(before), After: info(after)}
+		for _, s := range []*survey{before, after} {
+			for resource, n := range s.resources {
+				comparison.rows[resource] = cmp.Or(comparison.rows[resource], &reports.KindRow{Resource: n.label})
+			}
+		}
+		unexpected, expected, equal := 0, 0, 0
+		for _, resource := range slices.Sorted(maps.Keys(comparison.rows)) {
+			row := comparison.rows[resource]
+			for _, side := range []struct {
+				survey  *survey
+				objects *int
+			}{{before, &row.Before}, {after, &row.After}} {
+				if n := side.survey.resources[resource]; n != nil {
+					*side.objects = n.objects
+				}
+			}
+			row.Equal = row.Before - row.Lost - row.Changed - comparison.expectedBefore[resource]
+			unexpected += row.Lost + row.Extra + row.Changed
+			expected += row.Expected
+			equal += row.Equal
+			f.Kinds = append(f.Kinds, *row)
+		}
+		f.Differences = append(comparison.unexpected, comparison.expected...)
+		f.Omitted = comparison.omitted
+		r.Fidelity = f
+		run.objectives["fidelity"] = reports.Objective{Measured: number(unexpected), Resolution: number(0),
+			Method: fmt.Sprintf("differences between a census before (%s) and after (%s) that the profile %s does not allow", before.head.How, after.head.How, p.name)}
+
+		for _, d := range comparison.unexpected {
+			find(c, reports.Finding{Verdict: reports.Failed, Subject: d.Resource + " " + path.Join(d.Namespace, d.Name), Message: describe(d)})
+		}
+		c.Omitted = max(0, unexpected-len(c.Findings))
+		unserved := missingResources(before, after)
+		for _, resource := range unserved {
+			find(c, reports.Finding{Verdict: reports.Failed, Subject: resource, Message: "is a resource that the restored cluster does not serve"})
+		}
+		var doubts []string
+		for _, side := range []struct {
+			name string
+			*survey
+		}{{"before", before}, {"after", after}} {
+			for _, resource := range slices.Sorted(maps.Keys(side.tail.Unreadable)) {
+				doubts = append(doubts, fmt.Sprintf("%s could not be read in the census %s: %s", resource, side.name, firstLine(side.tail.Unreadable[resource])))
+			}
+		}
+		if before.tail.Entries == 0 {
+			doubts = append(doubts, "the census before holds no object")
+		}
+		if why := run.atNoArtifact(before.head.Revision); why != "" {
+			doubts = append(doubts, why)
+		}
+		if equal != comparison.equal {
+			doubts = append(doubts, fmt.Sprintf("the censuses do not add up: %d objects are equal, and %d by kind", comparison.equal, equal))
+		}
+		for _, d := range doubts {
+			find(c, reports.Finding{Message: d})
+		}
+		switch {
+		case unexpected > 0:
+			failed(c, "%s not as at the time of the backup, first %s", counted(unexpected, "object"), summary(c.Findings[0]))
+		case len(unserved) > 0:
+			failed(c, "%s not served by the restored cluster, first %s", counted(len(unserved), "resource"), unserved[0])
+		case len(doubts) > 0:
+			unknown(c, "%s", doubts[0])
+		default:
+			passed(c, "%d objects came back as they were, and %s as profile %s allows", equal, counted(expected, "difference"), p.name)
+		}
+	},
+}
+
+func summary(f reports.Finding) string { return f.Subject + ": " + f.Message }
+
+func info(s *survey) reports.CensusInfo {
+	return reports.CensusInfo{Objects: s.tail.Entries, Revision: s.head.Revision, How: s.head.How, Complete: len(s.tail.Unreadable) == 0}
+}
+
+// missingResources were read before, and are neither read nor found unreadable after.
+func missingResources(before, after *survey) (missing []string) {
+	for _, resource := range before.tail.Resources {
+		if _, unreadable := after.tail.Unreadable[resource]; !unreadable && !slices.Contains(after.tail.Resources, resource) {
+			missing = append(missing, resource)
+		}
+	}
+	slices.Sort(missing)
+	return missing
+}
+
+// atNoArtifact says that the census before was read at a revision that no artifact has; empty when it was at one, or when neither
+// has a revision.
+func (run *Run) atNoArtifact(revision string) string {
+	var known []string
+	for _, a := range run.artifacts {
+		if a.Revision > 0 {
+			known = append(known, strconv.FormatInt(a.Revision, 10))
+		}
+	}
+	if len(known) == 0 || slices.Contains(known, revision) {
+		return ""
+	}
+	return fmt.Sprintf("the census before was read at revision %q, and the artifacts are of %s", revision, strings.Join(known, ", "))
+}
+
+// A comparison of two censuses under a profile.
+type comparison struct {
+	profile *profile
+	ledger  *ledgerWrites
+
+	equal                int
+	rows                 map[string]*reports.KindRow
+	expectedBefore       map[string]int // expected differences of objects that were there before
+	unexpected, expected []reports.Difference
+	omitted              int
+}
+
+func (c *comparison) run(dir string) error {
+	before, err := census.Open(filepath.Join(dir, evidence.CensusBeforeFile))
+	if err != nil {
+		return err
+	}
+	defer before.Close()
+	after, err := census.Open(filepath.Join(dir, evidence.CensusAfterFile))
+	if err != nil {
+		return err
+	}
+	defer after.Close()
+	c.expectedBefore = map[string]int{}
+	c.equal, err = census.Compare(before, after, func(b, a *census.Entry) error {
+		c.add(b, a)
+		return nil
+	})
+	return err
+}
+
+func (c *comparison) row(resource, version string) *reports.KindRow {
+	row := c.rows[resource]
+	if row == nil {
+		row = &reports.KindRow{Resource: label(resource, version)}
+		c.rows[resource] = row
+	}
+	return row
+}
+
+func (c *comparison) add(before, after *census.Entry) {
+	e := before
+	if e == nil {
+		e = after
+	}
+	resource := resourceOf(e.Key)
+	row := c.row(resource, e.Version)
+	d := reports.Difference{Resource: row.Resource, Namespace: e.Namespace, Name: e.Name}
+	o := object{resource: strings.TrimPrefix(resource, "/"), namespace: e.Namespace, name: e.Name, labels: labels(e.Object)}
+	class := changedClass
+	switch {
+	case after == nil:
+		class = lostClass
+	case before == nil:
+		class = extraClass
+	}
+	var by *rule
+	if c.ledger.explains(before, after) {
+		by = &ledgerRule
+	} else if class == changedClass {
+		by, d.Fields = c.changed(o, before, after)
+	} else if i := slices.IndexFunc(c.profile.rules, func(r rule) bool { return r.covers(o, class) }); i >= 0 {
+		by = &c.profile.rules[i]
+	}
+	if by != nil {
+		d.Class, d.Rule, d.Because = expectedClass, by.name, by.because+" ("+by.source+")"
+		row.Expected++
+		if before != nil {
+			c.expectedBefore[resource]++
+		}
+		c.expected = c.list(c.expected, d)
+		return
+	}
+	d.Class = class
+	switch class {
+	case lostClass:
+		row.Lost++
+	case extraClass:
+		row.Extra++
+	default:
+		row.Changed++
+	}
+	c.unexpected = c.list(c.unexpected, d)
+}
+
+func (c *comparison) list(differences []reports.Difference, d reports.Difference) []reports.Difference {
+	if len(differences) == maxDifferences {
+		c.omitted++
+		return differences
+	}
+	return append(differences, d)
+}
+
+// changed returns the changes of an object, and a rule when rules allow every one of them.
+func (c *comparison) changed(o object, before, after *census.Entry) (by *rule, fields []reports.FieldChange) {
+	changes := census.FieldChanges(before.Object, after.Object)
+	if before.Kind != after.Kind {
+		changes = append(changes, census.Change{Path: "/kind", Class: changedClass, Before: before.Kind, After: after.Kind})
+	}
+	all := len(changes) > 0
+	for _, change := range changes {
+		field := reports.FieldChange{Path: change.Path, Before: change.Before, After: change.After, Class: change.Class}
+		i := slices.IndexFunc(c.profile.rules, func(r rule) bool { return r.covers(o, changedClass) && r.allows(change.Path) })
+		if i < 0 {
+			all = false
+		} else {
+			field.Rule = c.profile.rules[i].name
+			by = &c.profile.rules[i]
+		}
+		fields = append(fields, field)
+	}
+	if !all {
+		by = nil
+	}
+	return by, fields
+}
+
+// describe a difference in one line.
+func describe(d reports.Difference) string {
+	switch d.Class {
+	case lostClass:
+		return "is gone"
+	case extraClass:
+		return "is there, and was not before"
+	}
+	var parts []string
+	for _, f := range d.Fields {
+		if f.Rule == "" {
+			parts = append(parts, fmt.Sprintf("%s was %s and is %s", f.Path, orNothing(f.Before), orNothing(f.After)))
+		}
+	}
+	if len(parts) == 0 {
+		return "has another digest, though no field differs"
+	}
+	if n := len(parts); n > 3 {
+		parts = append(parts[:3], fmt.Sprintf("and %d more", n-3))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func orNothing(s string) string {
+	if s == "" {
+		return "absent"
+	}
+	return s
+}
+
+func labels(raw json.RawMessage) map[string]string {
+	var o struct {
+		Metadata struct {
+			Labels map[string]string `json:"labels"`
+		} `json:"metadata"`
+	}
+	if json.Unmarshal(raw, &o) != nil {
+		return nil
+	}
+	return o.Metadata.Labels
+}
+
+// ledgerWrites are the objects that the ledger wrote, where the census before is younger than the artifact that was restored: then
+// it saw writes that the artifact cannot hold.
+type ledgerWrites struct {
+	artifact int64
+	names    map[string]bool
+}
+
+func (run *Run) ledgerWrites() *ledgerWrites {
+	restored, err := run.restored()
+	if err != nil || restored.Revision == 0 {
+		return nil
+	}
+	read, err := strconv.ParseInt(run.survey(evidence.CensusBeforeFile).head.Revision, 10, 64)
+	if err != nil || read <= restored.Revision {
+		return nil
+	}
+	records, err := evidence.ReadLines[ledger.Record](run.Dir, evidence.LedgerFile)
+	if err != nil && !errors.Is(err, evidence.ErrTorn) {
+		return nil
+	}
+	w := &ledgerWrites{artifact: restored.Revision, names: map[string]bool{}}
+	for _, r := range records {
+		w.names[r.Name] = true
+	}
+	return w
+}
+
+// explains a difference by a write of the ledger after the artifact: an object that was made or changed since, or one that was
+// deleted since and is therefore back.
+func (w *ledgerWrites) explains(before, after *census.Entry) bool {
+	if w == nil {
+		return false
+	}
+	e := before
+	if e == nil {
+		e = after
+	}
+	if e.Namespace != ledger.Namespace || !w.names[e.Name] {
+		return false
+	}
+	revision, err := strconv.ParseInt(e.ResourceVersion, 10, 64)
+	if err != nil {
+		return false
+	}
+	return (before != nil) == (revision > w.artifact)
+}

@@ -1,0 +1,314 @@
+package checks
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/restore-drill/restore-drill/internal/evidence"
+	"github.com/restore-drill/restore-drill/reports"
+)
+
+// Judge reads the run directory, runs every check over it, and assembles the report. It writes nothing, and gives the same report
+// each time. Version is that of the program that judges. The error says that dir is no run directory.
+func Judge(dir, version string) (*reports.Report, error) {
+	run, err := Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	r := &reports.Report{
+		Schema: reports.SchemaVersion, Objectives: []reports.Objective{}, Checks: []reports.Check{},
+		Drill: run.drill(version), Phases: run.reportPhases(), Marks: run.marks(), Steps: run.steps(), Artifacts: run.reportArtifacts(),
+		Environment: reports.Environment{
+			Versions: run.Header.Versions, OS: run.Header.OS, Arch: run.Header.Arch,
+			CPUs: run.Header.CPUs, MemoryBytes: run.Header.MemoryBytes, Facts: run.Header.Facts,
+		},
+		Limits: append(slices.Clone(run.Header.Limits),
+			"The digests of the artifacts are those recorded when they were taken: judging does not read the artifacts."),
+		Logs: run.logs(), Scenario: string(run.Text),
+	}
+	for _, check := range All() {
+		r.Checks = append(r.Checks, check.judge(run, r))
+	}
+	r.Objectives = run.reportObjectives(r.Checks)
+	run.conclude(r)
+	r.Declared = run.declared(r)
+	return r, nil
+}
+
+func (run *Run) drill(version string) reports.Drill {
+	spec := run.Scenario.Spec
+	d := reports.Drill{
+		ID: run.Header.ID, Scenario: run.Header.Scenario, Description: spec.Description, Labels: run.Scenario.Metadata.Labels,
+		Provider: run.Header.Provider, Method: spec.Backup.Method, Faults: []string{},
+		Started: run.Header.Started, RunBy: run.Header.RunBy, JudgedBy: version,
+	}
+	for _, f := range spec.Faults {
+		d.Faults = append(d.Faults, f.Name)
+	}
+	for _, e := range run.Events {
+		if e.Phase != evidence.PhaseTeardown && e.Kind != evidence.DrillEnded {
+			d.Seconds = max(d.Seconds, e.At.Seconds())
+		}
+	}
+	return d
+}
+
+func (run *Run) reportPhases() []reports.Phase {
+	all := []reports.Phase{}
+	for _, p := range run.phases {
+		phase := reports.Phase{Name: p.name, OnTrial: evidence.OnTrial(p.name)}
+		phase.Verdict, phase.Error = run.verdict(p)
+		if p.start != nil {
+			phase.Start, phase.Error = seconds(p.start.At), ""
+		}
+		if p.end != nil {
+			phase.End, phase.Error = seconds(p.end.At), p.end.Error
+		}
+		all = append(all, phase)
+	}
+	return all
+}
+
+func (run *Run) marks() []reports.Mark {
+	all := []reports.Mark{}
+	for _, e := range run.Events {
+		if e.Kind == evidence.MarkReached {
+			all = append(all, reports.Mark{Name: e.Name, At: e.At.Seconds(), Wall: e.Wall, How: e.Detail, Resolution: e.Resolution.Seconds()})
+		}
+	}
+	return all
+}
+
+// steps pairs the beginnings and ends of a phase's operations. Those that run beside each other have different names.
+func (run *Run) steps() (all []reports.Step) {
+	for _, e := range run.Events {
+		switch e.Kind {
+		case evidence.StepStarted:
+			all = append(all, reports.Step{Phase: e.Phase, Name: e.Name, Start: e.At.Seconds(), Detail: e.Detail})
+		case evidence.StepEnded:
+			i := slices.IndexFunc(all, func(s reports.Step) bool { return s.Phase == e.Phase && s.Name == e.Name && s.End == nil })
+			if i >= 0 {
+				all[i].End, all[i].Error = seconds(e.At), e.Error
+			}
+		}
+	}
+	return all
+}
+
+func (run *Run) reportArtifacts() []reports.Artifact {
+	restored, err := run.restored()
+	_, begun := run.mark(evidence.MarkRestoreStarted, 0)
+	all := []reports.Artifact{}
+	for _, a := range run.artifacts {
+		out := reports.Artifact{
+			Name: a.Name, Method: a.Method, Taken: a.Taken, Seconds: a.Seconds, Facts: map[string]string{},
+			Restored: err == nil && begun && a.Name == restored.Name,
+		}
+		maps.Copy(out.Facts, a.Facts)
+		if a.Revision > 0 {
+			out.Facts["revision"] = fmt.Sprint(a.Revision)
+		}
+		var largest int64 = -1
+		for _, name := range slices.Sorted(maps.Keys(a.Files)) {
+			f := a.Files[name]
+			out.Bytes += f.Bytes
+			if f.Bytes > largest {
+				largest, out.SHA256, out.Facts["digest of"] = f.Bytes, f.SHA256, name
+			}
+		}
+		all = append(all, out)
+	}
+	return all
+}
+
+// reportObjectives lists each with its target, whether it could be measured or not. One without a target is not judged.
+func (run *Run) reportObjectives(judged []reports.Check) []reports.Objective {
+	set := run.Scenario.Spec.Objectives
+	verdict := map[string]reports.Verdict{}
+	for _, c := range judged {
+		verdict[c.Name] = c.Verdict
+	}
+	all := []reports.Objective{}
+	// The check of writes judges two of them, each by itself.
+	for _, o := range []struct{ name, unit, check string }{
+		{"rto", "s", "rto"}, {"rpo", "s", "rpo"}, {"lost writes", "writes", "rpo"}, {"fidelity", "profile", "fidelity"},
+	} {
+		out := run.objectives[o.name]
+		out.Name, out.Unit = o.name, o.unit
+		switch o.name {
+		case "rto":
+			if set.RTO != nil {
+				out.Target = seconds(set.RTO.Duration)
+			}
+		case "rpo":
+			if set.RPO != nil {
+				out.Target = seconds(set.RPO.Duration)
+			}
+		case "lost writes":
+			if set.LostWrites != nil {
+				out.Target = number(*set.LostWrites)
+			}
+		case "fidelity":
+			if set.Fidelity != "" {
+				out.Target = number(0)
+			}
+		}
+		switch check := verdict[o.check]; {
+		case out.Target == nil:
+			out.Verdict = reports.Skipped
+		case o.check != "rpo" || check == reports.Skipped || check == reports.Unknown && out.Verdict == reports.Failed:
+			out.Verdict = check
+		}
+		if out.Method == "" {
+			out.Method = "not measured"
+		}
+		all = append(all, out)
+	}
+	return all
+}
+
+// conclude settles the verdict and says why in one sentence.
+func (run *Run) conclude(r *reports.Report) {
+	var verdicts []reports.Verdict
+	for _, c := range r.Checks {
+		verdicts = append(verdicts, c.Verdict)
+	}
+	r.Verdict = reports.Worst(verdicts...)
+	if why := run.interrupted(); why != "" {
+		r.Verdict, r.Reason = reports.Unknown, why
+		return
+	}
+	if r.Verdict == reports.Passed {
+		r.Reason = run.praise(r)
+		return
+	}
+	more := -1
+	for _, c := range r.Checks {
+		if c.Verdict == r.Verdict {
+			if more++; more == 0 {
+				r.Reason = c.Name + ": " + c.Reason
+			}
+		}
+	}
+	if more > 0 {
+		r.Reason += fmt.Sprintf(" (and %s %s)", counted(more, "more check"), r.Verdict)
+	}
+	if claim, said := run.claim("restore"); said && claim.Detail == "completed" && r.Verdict == reports.Failed {
+		r.Reason += "; the tool itself said of the restore: completed"
+	}
+}
+
+func (run *Run) praise(r *reports.Report) string {
+	var parts []string
+	if a, err := run.restored(); err == nil && r.RTO != nil {
+		parts = append(parts, fmt.Sprintf("%s came back in %.1f s", a.Name, r.RTO.Seconds))
+	}
+	if r.Ledger != nil {
+		parts = append(parts, counted(r.Ledger.Total.Lost+r.Ledger.Total.Resurrected, "acknowledged write")+" lost")
+	}
+	if r.Fidelity != nil {
+		equal := 0
+		for _, k := range r.Fidelity.Kinds {
+			equal += k.Equal
+		}
+		parts = append(parts, fmt.Sprintf("%d objects as they were", equal))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// declared compares the outcome with what the scenario expects. Every check that comes out failed has to be named there, and every
+// unknown one too, unless the drill as a whole is expected to be unknown: then it may be for more than one check.
+func (run *Run) declared(r *reports.Report) reports.Declared {
+	expect := run.Scenario.Spec.Expect
+	d := reports.Declared{Tool: expect.Tool, Checks: expect.Checks}
+	if err := d.Verdict.UnmarshalText([]byte(expect.Verdict)); err != nil {
+		d.Mismatches = append(d.Mismatches, "expected verdict: "+err.Error())
+	}
+	if claim, said := run.claim("restore"); !said && r.Verdict != reports.Unknown {
+		d.Mismatches = append(d.Mismatches, fmt.Sprintf("the tool said nothing of the restore, declared: %s", expect.Tool))
+	} else if said && claim.Detail != expect.Tool {
+		d.Mismatches = append(d.Mismatches, fmt.Sprintf("the tool said of the restore: %s, declared: %s", claim.Detail, expect.Tool))
+	}
+	if r.Verdict != d.Verdict {
+		d.Mismatches = append(d.Mismatches, fmt.Sprintf("the verdict is %s, declared: %s", r.Verdict, d.Verdict))
+	}
+	seen := map[string]bool{}
+	for _, c := range r.Checks {
+		seen[c.Name] = true
+		want, named := expect.Checks[c.Name]
+		switch {
+		case named && want == c.Verdict.String(), !named && (c.Verdict == reports.Passed || c.Verdict == reports.Skipped):
+		case !named && c.Verdict == reports.Unknown && d.Verdict == reports.Unknown:
+		case named:
+			d.Mismatches = append(d.Mismatches, fmt.Sprintf("check %s is %s, declared: %s", c.Name, c.Verdict, want))
+		default:
+			d.Mismatches = append(d.Mismatches, fmt.Sprintf("check %s is %s, which is not declared: %s", c.Name, c.Verdict, c.Reason))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(expect.Checks)) {
+		if !seen[name] {
+			d.Mismatches = append(d.Mismatches, fmt.Sprintf("check %s is declared, and there is no such check", name))
+		}
+	}
+	d.AsDeclared = len(d.Mismatches) == 0
+	return d
+}
+
+// logLines of each component that an error names.
+const logLines = 20
+
+// logs are the last lines of the components that the timeline's errors name.
+func (run *Run) logs() (all []reports.LogExcerpt) {
+	files, err := filepath.Glob(filepath.Join(run.Dir, evidence.LogsDir, "*", "*.log"))
+	if err != nil {
+		return nil
+	}
+	slices.Sort(files)
+	for _, file := range files {
+		cluster, component := filepath.Base(filepath.Dir(file)), strings.TrimSuffix(filepath.Base(file), ".log")
+		if !run.blamed(cluster, component) {
+			continue
+		}
+		if lines := tail(file, logLines); len(lines) > 0 {
+			all = append(all, reports.LogExcerpt{Component: cluster + "/" + component, Lines: lines})
+		}
+	}
+	return all
+}
+
+// blamed tells whether an error names the component, and not as one of the other cluster.
+func (run *Run) blamed(cluster, component string) bool {
+	other := map[string]string{source: restored, restored: source}[cluster]
+	for _, e := range run.Events {
+		if strings.Contains(e.Error, component) && (strings.Contains(e.Error, cluster+" cluster") || other == "" || !strings.Contains(e.Error, other+" cluster")) {
+			return true
+		}
+	}
+	return false
+}
+
+// tail returns the last n lines of a file, of which no more than its last 64 KiB are looked at.
+func tail(file string, n int) []string {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil
+	}
+	buffer := make([]byte, min(info.Size(), 64<<10))
+	if _, err := f.ReadAt(buffer, info.Size()-int64(len(buffer))); err != nil {
+		return nil
+	}
+	lines := strings.Split(strings.TrimRight(strings.ToValidUTF8(string(buffer), "?"), "\n"), "\n")
+	if lines[0] == "" && len(lines) == 1 {
+		return nil
+	}
+	return lines[max(0, len(lines)-n):]
+}

@@ -1,0 +1,70 @@
+package checks
+
+import (
+	"strings"
+
+	"github.com/restore-drill/restore-drill/internal/evidence"
+	"github.com/restore-drill/restore-drill/reports"
+)
+
+var phasesCheck = Check{
+	Name:  "phases",
+	Title: "Did the drill come to its end, and did the backup tool do its work?",
+	Needs: []string{evidence.TimelineFile},
+	Judge: func(run *Run, r *reports.Report, c *reports.Check) {
+		var verdicts []reports.Verdict
+		var reasons []string
+		for _, p := range run.phases {
+			v, reason := run.verdict(p)
+			verdicts = append(verdicts, v)
+			if v != reports.Passed {
+				find(c, reports.Finding{Verdict: v, Subject: p.name, Message: reason})
+			}
+			if v == reports.Failed || v == reports.Unknown {
+				reasons = append(reasons, reason)
+			}
+		}
+		for _, e := range run.Events {
+			if e.Kind != evidence.PhaseEnded && e.Blame == evidence.BlameHarness && e.Error != "" {
+				verdicts = append(verdicts, reports.Unknown)
+				reasons = append(reasons, firstLine(e.Error))
+				find(c, reports.Finding{Verdict: reports.Unknown, Subject: e.Phase, Message: e.Error})
+			}
+		}
+		c.Verdict = reports.Worst(verdicts...)
+		if why := run.interrupted(); why != "" {
+			c.Verdict = reports.Unknown
+			reasons = append([]string{why}, reasons...)
+		}
+		c.Reason = strings.Join(reasons, "; ")
+		if c.Verdict == reports.Passed {
+			c.Reason = "every phase ended without an error"
+		}
+	},
+}
+
+var toolCheck = Check{
+	Name:  "tool",
+	Title: "Did the backup tool say of its own work what the scenario expects?",
+	Needs: []string{evidence.TimelineFile},
+	Judge: func(run *Run, r *reports.Report, c *reports.Check) {
+		for _, want := range []struct{ name, says string }{{"backup", "completed"}, {"restore", run.Scenario.Spec.Expect.Tool}} {
+			claim, said := run.claim(want.name)
+			switch {
+			case !said:
+				unknown(c, "the tool said nothing of the %s", want.name)
+				return
+			case claim.Detail == want.says:
+				continue
+			case claim.Detail != "completed" && claim.Detail != "refused" && run.broke() != "":
+				// It may have failed of what broke the drill.
+				unknown(c, "the tool said of the %s: %s; but %s", want.name, claim.Detail, run.broke())
+			default:
+				failed(c, "the tool said of the %s: %s; the scenario expects: %s", want.name, claim.Detail, want.says)
+				find(c, reports.Finding{Verdict: reports.Failed, Subject: want.name, Message: firstLine(claim.Error)})
+			}
+			return
+		}
+		passed(c, "the tool said of the backup: completed, and of the restore: %s", run.Scenario.Spec.Expect.Tool)
+	},
+}

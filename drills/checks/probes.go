@@ -1,0 +1,75 @@
+package checks
+
+import (
+	"fmt"
+
+	"github.com/restore-drill/restore-drill/internal/evidence"
+	"github.com/restore-drill/restore-drill/reports"
+)
+
+// Clusters that a probe asks.
+const (
+	source   = "source"
+	restored = "restored"
+)
+
+var probesCheck = Check{
+	Name:       "probes",
+	Title:      "Does the restored service answer every probe, as the lost one did?",
+	OfRestored: true,
+	Judge: func(run *Run, r *reports.Report, c *reports.Check) {
+		declared := run.Scenario.Spec.Probes
+		if len(declared) == 0 {
+			skipped(c, "the scenario declares no probe")
+			return
+		}
+		c.Evidence = []string{evidence.ProbesFile}
+		results, err := evidence.ReadLines[evidence.ProbeResult](run.Dir, evidence.ProbesFile)
+		if err != nil {
+			unknown(c, "%s", unread(evidence.ProbesFile, err))
+			return
+		}
+		var parts []reports.Check
+		for _, d := range declared {
+			p := reports.Probe{Name: d.Name}
+			before := false
+			var last *evidence.ProbeResult
+			for i, result := range results {
+				switch {
+				case result.Name != d.Name:
+				case result.Cluster == source:
+					before = before || result.Passed
+				case result.Cluster == restored:
+					last = &results[i]
+					p.Attempts++
+					if result.Passed && p.At == nil {
+						p.At = seconds(result.At)
+					}
+				}
+			}
+			part := reports.Check{}
+			switch {
+			case last == nil:
+				unknown(&part, "probe %s was never asked of the restored cluster", d.Name)
+			case !last.Passed:
+				failed(&part, "probe %s does not pass: %s", d.Name, last.Detail)
+			case !before:
+				unknown(&part, "probe %s never passed before the failure, so that it passes now proves nothing", d.Name)
+			default:
+				passed(&part, "probe %s passes", d.Name)
+			}
+			p.Verdict, p.Detail = part.Verdict, part.Reason
+			if last != nil {
+				p.Detail = last.Detail
+			}
+			if part.Verdict != reports.Passed {
+				find(c, reports.Finding{Verdict: part.Verdict, Subject: d.Name, Message: part.Reason})
+			}
+			r.Probes, parts = append(r.Probes, p), append(parts, part)
+		}
+		merge(c, parts)
+		if c.Verdict == reports.Passed {
+			c.Reason = fmt.Sprintf("the last answer to %s is good", counted(len(parts), "probe"))
+		}
+	},
+}

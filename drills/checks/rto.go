@@ -1,0 +1,97 @@
+package checks
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/restore-drill/restore-drill/internal/evidence"
+	"github.com/restore-drill/restore-drill/reports"
+)
+
+// rtoMarks have to be reached before a service counts as restored.
+var rtoMarks = []string{evidence.MarkRestoreStarted, evidence.MarkAPIReady, evidence.MarkWriteAccepted,
+	evidence.MarkControllers, evidence.MarkWorkloads, evidence.MarkIdentity}
+
+// maxClockGap between the wall clock and the monotonic one over a recovery. More than that, and the machine slept or its clock
+// was set: the monotonic clock stands still while a machine sleeps.
+const maxClockGap = time.Second
+
+var rtoCheck = Check{
+	Name:       "rto",
+	Title:      "Was the service back within the recovery time objective?",
+	Needs:      []string{evidence.TimelineFile},
+	OfRestored: true,
+	Judge: func(run *Run, r *reports.Report, c *reports.Check) {
+		struck, ok := run.mark(evidence.MarkStruck, 0)
+		if !ok {
+			unknown(c, "the failure was never seen: the mark %q was not reached", evidence.MarkStruck)
+			return
+		}
+		back, ok := run.mark(evidence.MarkServiceBack, struck.At)
+		if !ok {
+			unknown(c, "the mark %q was not reached", evidence.MarkServiceBack)
+			return
+		}
+		for _, name := range rtoMarks {
+			if m, ok := run.mark(name, struck.At); !ok || m.At > back.At {
+				unknown(c, "the service is said to be restored, but the mark %q was not reached before", name)
+				return
+			}
+		}
+		rto := back.At - struck.At
+		r.RTO = &reports.RTO{Seconds: rto.Seconds(), Split: split(run.Events, struck, back)}
+		o := reports.Objective{Measured: seconds(rto), Resolution: seconds(struck.Resolution + back.Resolution),
+			Method: fmt.Sprintf("service restored - struck, on one monotonic clock; struck: %s; restored: %s", struck.Detail, back.Detail)}
+		if gap := (back.Wall.Sub(struck.Wall) - rto).Abs(); gap > maxClockGap {
+			unknown(c, "the wall clock and the monotonic clock differ by %.1f s over the recovery: the machine slept, or its clock was set", gap.Seconds())
+			o.Measured = nil
+		} else if target := run.Scenario.Spec.Objectives.RTO; target == nil {
+			skipped(c, "service restored %s after the failure; the scenario sets no objective", rounded(rto))
+		} else {
+			// The failure may have been there before it was seen, and so may the service.
+			within(c, "service restored", rto-back.Resolution, rto, rto+struck.Resolution, target.Duration)
+		}
+		run.objectives["rto"] = o
+	},
+}
+
+// within judges a measured time against its objective: low and high bound what it can be in truth.
+func within(c *reports.Check, what string, low, measured, high, target time.Duration) {
+	switch {
+	case high <= target:
+		passed(c, "%s %s after the failure, within the objective of %s", what, rounded(measured), target)
+	case low > target:
+		failed(c, "%s %s after the failure, over the objective of %s", what, rounded(measured), target)
+	default:
+		unknown(c, "%s %s after the failure: closer to the objective of %s than can be told (it is between %s and %s)",
+			what, rounded(measured), target, rounded(low), rounded(high))
+	}
+}
+
+// split is a recovery cut at every mark that was reached in it, in the order of time. It adds up to the whole.
+func split(events []evidence.Event, struck, back evidence.Event) []reports.Interval {
+	marks := []evidence.Event{struck}
+	seen := map[string]bool{struck.Name: true, back.Name: true}
+	for _, e := range events {
+		if e.Kind == evidence.MarkReached && e.At >= struck.At && e.At <= back.At && !seen[e.Name] {
+			seen[e.Name] = true
+			marks = append(marks, e)
+		}
+	}
+	slices.SortStableFunc(marks[1:], since)
+	marks = append(marks, back)
+	var intervals []reports.Interval
+	for i, m := range marks[1:] {
+		intervals = append(intervals, reports.Interval{From: marks[i].Name, To: m.Name, Seconds: (m.At - marks[i].At).Seconds()})
+	}
+	return intervals
+}
+
+func seconds(d time.Duration) *float64 {
+	s := d.Seconds()
+	return &s
+}
+
+// rounded to what a person reads.
+func rounded(d time.Duration) string { return d.Round(time.Millisecond).String() }

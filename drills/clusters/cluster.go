@@ -1,0 +1,145 @@
+// Package clusters provides the clusters that a drill creates, breaks and restores into. It only ever touches clusters
+// that it created itself.
+//
+// To add a provider, implement Provider and Cluster, add it to the command's providers, and pass the suite in clustertest.
+package clusters
+
+import (
+	"context"
+	"crypto/tls"
+	"io/fs"
+	"time"
+
+	"k8s.io/client-go/rest"
+)
+
+// A Provider makes clusters of one sort.
+type Provider interface {
+	// Name as given to --provider.
+	Name() string
+	// Limits are sentences that say what a drill on this provider cannot show.
+	Limits() []string
+	// Check tells whether this machine can run the provider, with an error that names what to install or set. It may build what is missing.
+	Check(ctx context.Context, spec Spec) error
+	// Create makes a cluster that is ready to be started: its place, addresses and key material exist, and nothing runs that a
+	// restore would have to undo. It reports what it makes to an owner file before it makes it, so that cleanup finds it
+	// after a SIGKILL. When it fails it leaves nothing.
+	Create(ctx context.Context, spec Spec) (Cluster, error)
+}
+
+// Spec says what cluster to make.
+type Spec struct {
+	// Name is unique among the clusters of a drill: source or restored.
+	Name string
+	// DrillID names the owner.
+	DrillID string
+	// LogDir receives the components' logs, which outlive the cluster.
+	LogDir string
+	// Version of Kubernetes, v1.36.3.
+	Version string
+	// EtcdMembers is 1 or 3.
+	EtcdMembers int
+	// Nodes is the number of (simulated) nodes.
+	Nodes int
+	// Encryption at rest: secretbox, aescbc or empty.
+	Encryption string
+	AuditLog   bool
+	// StartTimeout bounds Start.
+	StartTimeout time.Duration
+	// Progress receives one short line for each thing that is done; may be nil.
+	Progress func(line string)
+}
+
+// A Cluster was created by this drill. Its methods may be called from several goroutines.
+type Cluster interface {
+	// Name as in the Spec.
+	Name() string
+	// Spec it was made from.
+	Spec() Spec
+	// Versions of the components, each as its binary says.
+	Versions() map[string]string
+
+	// Material is what has to travel with a snapshot of the store: certificate authorities, service-account keys,
+	// encryption configuration, in kubeadm's layout (ca.crt, ca.key, sa.pub, sa.key, front-proxy-ca.*, etcd/ca.*,
+	// encryption-config.yaml). It reads the cluster's own files, so it works while the cluster is down.
+	Material(ctx context.Context) (fs.FS, error)
+	// LayIn replaces that material before Start, and issues every leaf certificate and kubeconfig anew under it, for
+	// this cluster's own addresses. It is refused once the cluster has been started.
+	LayIn(ctx context.Context, material fs.FS) error
+	// Members of the store, with where their data goes.
+	Members() []Member
+	// SeedStore moves dir (a restored data directory, on the same file system) into the member's place, in one rename.
+	// It is refused when something is there already, and once the member runs.
+	SeedStore(ctx context.Context, member string, dir string) error
+	// StateDir is a directory on the file system of the members' data, for work in progress; it goes with the cluster.
+	StateDir() string
+
+	// Start starts everything that does not run yet, makes the nodes that are not there, and returns when the API server is ready
+	// (readyz). A component that dies meanwhile ends it at once. A member of the store may be started before, through Component, to be
+	// had alone first. Reached is called once for each mark of package evidence on the way: MarkStoreServing, MarkAPIServing,
+	// MarkAPIReady, with the way it was seen and the resolution of that; calls may overlap. Controllers do not start before the call
+	// for MarkStoreServing has returned: it is the moment to tidy a restored store.
+	Start(ctx context.Context, reached func(mark, how string, resolution time.Duration)) error
+	// Config for an administrator of this cluster, without limits on its rate. The caller owns the copy.
+	Config() *rest.Config
+	// Kubeconfig is the path of a kubeconfig file for the same administrator, for commands.
+	Kubeconfig() string
+	// Store is how to reach etcd itself.
+	Store() Store
+	// Components that run or ran, etcd members first.
+	Components() []Component
+	// Component by name, for example etcd-0 or kube-apiserver; nil when there is none.
+	Component(name string) Component
+	// Died delivers an error when a component ends that nobody stopped through Component. The error holds its last log lines.
+	Died() <-chan error
+
+	// Delete ends everything and removes everything but the logs. It may be called twice, and on a half-made cluster.
+	Delete(ctx context.Context) error
+}
+
+// A Member of the etcd cluster.
+type Member struct {
+	Name    string // etcd-0
+	PeerURL string
+	// DataDir is where its data is; on a provider with nodes, the path inside the node.
+	DataDir string
+}
+
+// Store says how to reach etcd.
+type Store struct {
+	// Endpoints are https URLs, one a member, in the order of Members.
+	Endpoints []string
+	// TLS with a client certificate.
+	TLS *tls.Config
+}
+
+// A Component is one process (or container) of a cluster. What is done through it is not reported by Died.
+type Component interface {
+	Name() string
+	// Running tells whether it runs now.
+	Running() bool
+	// Identity is pid and start time, or a container ID; empty when it never ran.
+	Identity() string
+	// Stop asks it to end, and kills it when ctx ends first. Kill ends it at once (SIGKILL). Both return when it has ended.
+	Stop(ctx context.Context) error
+	Kill(ctx context.Context) error
+	// Start starts it again with the same flags and files, plus flags that replace or extend them (name -> value) for this one
+	// start. It returns when the process runs, which is before it is ready.
+	Start(ctx context.Context, flags map[string]string) error
+	// DataDir of a component that keeps data (etcd), else empty.
+	DataDir() string
+	// LogTail returns the last n lines of its log.
+	LogTail(n int) []string
+}
+
+// A Death is the end of a component that nobody stopped through Component.
+type Death struct {
+	Component string
+	// Words say how it ended, and hold its last log lines.
+	Words string
+	// Outside tells whether something outside the drill ended it: a signal, a port taken by another process. Such a death says nothing
+	// about what the component was running on; any other (an exit, a crash) may well be the doing of what was restored.
+	Outside bool
+}
+
+func (d *Death) Error() string { return d.Words }

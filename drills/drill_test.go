@@ -1,0 +1,164 @@
+package drills_test
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/stretchr/testify/require"
+
+	"github.com/restore-drill/restore-drill/drills"
+	"github.com/restore-drill/restore-drill/drills/clusters"
+	"github.com/restore-drill/restore-drill/fixtures"
+	"github.com/restore-drill/restore-drill/internal/evidence"
+	"github.com/restore-drill/restore-drill/internal/toolchain"
+	"github.com/restore-drill/restore-drill/reports"
+	"github.com/restore-drill/restore-drill/scenarios"
+)
+
+// TestScenarios runs every embedded scenario, sabotage too: each must come out exactly as it declares.
+func TestScenarios(t *testing.T) {
+	for _, s := range scenarios.Embedded() {
+		t.Run(s.Name, func(t *testing.T) {
+			report := drills.TestAsDeclared(t, s.Name)
+			if s.Sabotage {
+				require.NotEqual(t, reports.Passed, report.Verdict, "sabotage went unnoticed")
+			}
+		})
+	}
+}
+
+// scenarioVariable names another scenario to TestDrill, which TestTheTestFails runs in a process of its own.
+const scenarioVariable = "RESTORE_DRILL_TEST_SCENARIO"
+
+// TestDrill is how a user's own module runs one.
+func TestDrill(t *testing.T) {
+	report := drills.Test(t, cmp.Or(os.Getenv(scenarioVariable), "etcd-data-lost"))
+	require.NotNil(t, report.RTO)
+	require.NotNil(t, report.Ledger.RPO)
+	require.Positive(t, report.Ledger.Total.Lost, "the exposure after the backup loses writes, and the ledger sees them")
+}
+
+// TestTheTestFails shows that drills.Test fails on failed and on unknown, and is skipped only where nothing can run.
+func TestTheTestFails(t *testing.T) {
+	for name, test := range map[string]struct {
+		scenario string
+		env      []string
+		want     []string
+	}{
+		"failed":       {"rto-over-objective", nil, []string{"--- FAIL: TestDrill/rto", "--- FAIL: TestDrill (", "drill rto-over-objective: failed"}},
+		"unknown":      {"fault-without-effect", nil, []string{"--- FAIL: TestDrill/phases", "--- FAIL: TestDrill (", "drill fault-without-effect: unknown"}},
+		"no Go":        {"etcd-data-lost", []string{"PATH=", "XDG_CACHE_HOME=" + t.TempDir(), "RESTORE_DRILL_BIN_DIR="}, []string{"--- SKIP: TestDrill (", "no go on PATH"}},
+		"wrong binary": {"etcd-data-lost", []string{"RESTORE_DRILL_BIN_DIR=/no/such/dir"}, []string{"--- FAIL: TestDrill (", "/no/such/dir"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestDrill$", "-test.v")
+			cmd.Env = append(append(os.Environ(), scenarioVariable+"="+test.scenario), test.env...)
+			out, err := cmd.CombinedOutput()
+			require.Equal(t, name != "no Go", err != nil, "%s", out)
+			for _, want := range test.want {
+				require.Contains(t, string(out), want)
+			}
+		})
+	}
+}
+
+// TestSecretsStayInTheArtifact looks for the seeds' Secret values in every byte of a run directory.
+func TestSecretsStayInTheArtifact(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "drill")
+	runDrill(t, dir, "etcd-data-lost", nil)
+	planted := fixtures.PlantedSecrets()
+	require.NotEmpty(t, planted)
+	inArtifact := false
+	require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		require.NoError(t, err)
+		info, err := entry.Info()
+		require.NoError(t, err)
+		relative, err := filepath.Rel(dir, path)
+		require.NoError(t, err)
+		artifact := strings.HasPrefix(relative, evidence.ArtifactsDir)
+		if entry.IsDir() {
+			if artifact {
+				require.Equal(t, fs.FileMode(0o700), info.Mode().Perm(), relative)
+			}
+			return nil
+		}
+		text := contents(t, path)
+		if artifact {
+			require.Equal(t, fs.FileMode(0o600), info.Mode().Perm(), relative)
+		}
+		for _, secret := range planted {
+			found := bytes.Contains(text, []byte(secret))
+			inArtifact = inArtifact || artifact && found
+			if found && !artifact {
+				t.Errorf("%s holds a Secret's value", relative)
+			}
+		}
+		return nil
+	}))
+	require.True(t, inArtifact, "the values are not even in the artifact: this test looks for the wrong ones")
+}
+
+func contents(t *testing.T, path string) []byte {
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	if filepath.Ext(path) != ".zst" {
+		return data
+	}
+	decoder, err := zstd.NewReader(nil)
+	require.NoError(t, err)
+	defer decoder.Close()
+	plain, err := decoder.DecodeAll(data, nil)
+	require.NoError(t, err)
+	return plain
+}
+
+// TestJudgingAgainGivesTheSameReport judges a saved directory twice.
+func TestJudgingAgainGivesTheSameReport(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "drill")
+	report := runDrill(t, dir, "etcd-data-lost", nil)
+	again, err := drills.Judge(dir, "go test")
+	require.NoError(t, err)
+	var first, second bytes.Buffer
+	require.NoError(t, reports.WriteJSON(&first, report))
+	require.NoError(t, reports.WriteJSON(&second, again))
+	require.Equal(t, first.String(), second.String())
+}
+
+// TestAComponentKilledFromOutside kills a component in each phase: whatever else happens, nobody may call the drill passed or failed.
+func TestAComponentKilledFromOutside(t *testing.T) {
+	for phase, victim := range map[string]string{
+		"provision": "etcd-0", "seed": "kube-controller-manager", "backup": "etcd-0", "inject": "kube-scheduler", "restore": "kube-apiserver", "survey": "etcd-0",
+	} {
+		t.Run(phase, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "drill")
+			killer := newKiller(phase, victim)
+			report := runDrill(t, dir, "etcd-data-lost", killer.event)
+			require.True(t, killer.struck(), "nothing was killed")
+			require.Equal(t, reports.Unknown, report.Verdict, report.Reason)
+			require.Contains(t, report.Reason, victim)
+		})
+	}
+}
+
+// runDrill runs an embedded scenario with a small seed.
+func runDrill(t *testing.T, dir, name string, event func(evidence.Event)) *reports.Report {
+	t.Helper()
+	loaded, err := drills.Load(name)
+	require.NoError(t, err)
+	few := 20
+	loaded.Scenario.Spec.Seed.Objects = &few
+	report, err := drills.Run(context.WithoutCancel(t.Context()), drills.Options{
+		Scenario: loaded.Scenario, Text: loaded.Text, Path: loaded.Path, Dir: dir, Version: "go test", Progress: event,
+		Provider: clusters.NewProcess(clusters.ProcessOptions{Toolchain: toolchain.New(toolchain.Options{}), StateRoot: clusters.StateRoot()}),
+	})
+	require.NotNil(t, report, "%v", err)
+	return report
+}

@@ -1,0 +1,142 @@
+package faults_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/restore-drill/restore-drill/drills/clusters"
+	"github.com/restore-drill/restore-drill/drills/faults"
+	"github.com/restore-drill/restore-drill/drills/faults/faulttest"
+	"github.com/restore-drill/restore-drill/internal/ledger"
+	"github.com/restore-drill/restore-drill/internal/toolchain"
+)
+
+// start a cluster of so many etcd members.
+func start(t *testing.T, members int) clusters.Cluster {
+	t.Helper()
+	provider := clusters.NewProcess(clusters.ProcessOptions{
+		Toolchain: toolchain.New(toolchain.Options{Progress: func(line string) { t.Log(line) }}),
+		StateRoot: t.TempDir(),
+	})
+	c, err := provider.Create(t.Context(), clusters.Spec{
+		Name: "source", DrillID: "faults", LogDir: filepath.Join(t.TempDir(), "logs"), EtcdMembers: members,
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Delete(context.WithoutCancel(t.Context()))) })
+	require.NoError(t, c.Start(t.Context(), nil))
+	return c
+}
+
+func source(c clusters.Cluster) *faults.Scene {
+	return &faults.Scene{Source: c, Rand: rand.New(rand.NewPCG(1, 0))}
+}
+
+func TestOfOneMember(t *testing.T) {
+	c := start(t, 1)
+	require.ErrorContains(t, (&faults.EtcdQuorumLost{}).Inject(t.Context(), source(c)), "cluster source has 1 etcd members: a quorum is lost among 3 or more")
+	t.Run("sabotage", func(t *testing.T) { sabotage(t, c) })
+	t.Run("a restart without damage is no corruption", func(t *testing.T) {
+		harmless := &faults.EtcdCorrupted{Pages: 0}
+		require.NoError(t, harmless.Inject(t.Context(), source(c)))
+		seen, err := harmless.Visible(t.Context(), source(c))
+		require.NoError(t, err)
+		// The API server may not have noticed yet that its store is back.
+		require.False(t, seen.Visible, seen.Detail)
+		require.Contains(t, seen.Detail, "0 of 1 etcd members answer no linearizable read; ")
+		require.Eventually(t, func() bool {
+			seen, err := harmless.Visible(t.Context(), source(c))
+			return err == nil && strings.HasSuffix(seen.Detail, "; the API makes quorum reads")
+		}, 20*time.Second, 10*time.Millisecond)
+	})
+	// Each of these leaves something standing that the next one takes.
+	t.Run("etcd-corrupted", func(t *testing.T) {
+		seen := faulttest.Strike(t, faults.Catalogue()["etcd-corrupted"](), source(c))
+		require.Contains(t, seen.Detail, "1 of 1 etcd members answer no linearizable read; a quorum read through the API fails: ")
+		require.Contains(t, seen.Detail, "; etcd-0 ended: panic: ")
+	})
+	t.Run("control-plane-lost", func(t *testing.T) {
+		seen := faulttest.Strike(t, &faults.ControlPlaneLost{}, source(c))
+		require.Equal(t, "the API server refuses connections, 1 of 1 etcd members answer no read", seen.Detail)
+		for _, component := range c.Components() {
+			require.False(t, component.Running(), component.Name())
+		}
+		require.NoDirExists(t, c.Members()[0].DataDir)
+	})
+}
+
+func TestEtcdDataLost(t *testing.T) {
+	c := start(t, 1)
+	faulttest.Strike(t, &faults.EtcdDataLost{}, source(c))
+	require.NoDirExists(t, c.Members()[0].DataDir)
+	require.True(t, c.Component("kube-apiserver").Running())
+}
+
+func TestEtcdQuorumLost(t *testing.T) {
+	c := start(t, 3)
+	// One member of three is no quorum: nothing is to be seen of that.
+	require.NoError(t, c.Component("etcd-0").Kill(t.Context()))
+	seen := faulttest.Strike(t, &faults.EtcdQuorumLost{}, source(c))
+	require.Contains(t, seen.Detail, "3 of 3 etcd members answer no linearizable read")
+	require.NoDirExists(t, c.Members()[0].DataDir)
+	require.NoDirExists(t, c.Members()[1].DataDir)
+	require.DirExists(t, c.Members()[2].DataDir)
+	require.True(t, c.Component("etcd-2").Running())
+}
+
+// sabotage of a restored cluster, which here is one that was never lost.
+func sabotage(t *testing.T, c clusters.Cluster) {
+	scene := &faults.Scene{Restored: c, LedgerNamespace: ledger.Namespace}
+	client := kubernetes.NewForConfigOrDie(c.Config())
+	for _, namespace := range []string{"shop", ledger.Namespace} {
+		_, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+	configMap := func(namespace, name string) {
+		_, err := client.CoreV1().ConfigMaps(namespace).Create(t.Context(), &corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{"LOG_LEVEL": "info"},
+		}, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+	strike := func(name string) faults.Sighting { return faulttest.Strike(t, faults.Catalogue()[name](), scene) }
+
+	// What is not there cannot be changed, and is no sign of a change.
+	for _, name := range []string{"field-changed", "secret-changed"} {
+		_, err := faults.Catalogue()[name]().Visible(t.Context(), scene)
+		require.ErrorContains(t, err, "is not there")
+	}
+	configMap("shop", "web-settings")
+	_, err := client.CoreV1().Secrets("shop").Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "orders-db"}, StringData: map[string]string{"password": "correct horse"},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+
+	require.Equal(t, `field /data/LOG_LEVEL of ConfigMap shop/web-settings is "sabotaged"`, strike("field-changed").Detail)
+	require.Equal(t, "ConfigMap shop/web-settings is not there", strike("object-deleted").Detail)
+	require.Equal(t, "key password of Secret shop/orders-db has the substituted value", strike("secret-changed").Detail)
+	require.Contains(t, strike("rolebinding-added").Detail, "grants admin to user intruder")
+
+	hole := &faults.LedgerHole{}
+	require.EqualError(t, hole.Inject(t.Context(), scene), "namespace "+ledger.Namespace+" holds 0 writes of one writer: a hole needs three")
+	for i := range 5 {
+		configMap(ledger.Namespace, fmt.Sprintf("core-%06d", i+1))
+	}
+	configMap(ledger.Namespace, "update")
+	configMap(ledger.Namespace, "delete-000001")
+	require.Equal(t, "between core-000002 and core-000004, 1 are missing", strike("ledger-hole").Detail)
+
+	custom := &faults.ObjectDeleted{APIVersion: "shop.example.com/v1", Kind: "Widget", Namespace: "shop", Object: "x"}
+	_, err = custom.Visible(t.Context(), scene)
+	require.ErrorContains(t, err, "look up shop.example.com/v1 Widget")
+	cluster := &faults.ObjectDeleted{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRole", Object: "view"}
+	require.Equal(t, "ClusterRole view is not there", faulttest.Strike(t, cluster, scene).Detail)
+}

@@ -1,0 +1,64 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/restore-drill/restore-drill/drills/clusters"
+)
+
+// ControlPlaneLost is the loss of every control-plane machine: a zone that burns, or an account that is deleted. All components are killed
+// at once, and the disks under etcd are gone.
+type ControlPlaneLost struct{}
+
+// Name in the catalogue.
+func (*ControlPlaneLost) Name() string { return "control-plane-lost" }
+
+// Strikes the source cluster.
+func (*ControlPlaneLost) Strikes() Target { return Source }
+
+// Destroys in one sentence.
+func (*ControlPlaneLost) Destroys() string {
+	return "Every component of the source cluster is killed, and the data of all etcd members is deleted."
+}
+
+// Inject kills and deletes.
+func (*ControlPlaneLost) Inject(ctx context.Context, s *Scene) error {
+	if s.Source == nil {
+		return errNoSource
+	}
+	if err := each(ctx, s.Source.Components(), kill); err != nil {
+		return err
+	}
+	return loseData(s.Source.Components())
+}
+
+// loseData of stopped components.
+func loseData(components []clusters.Component) error {
+	var errs []error
+	for _, c := range components {
+		if c.DataDir() != "" {
+			errs = append(errs, os.RemoveAll(c.DataDir()))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Visible when nothing takes a connection.
+func (*ControlPlaneLost) Visible(ctx context.Context, s *Scene) (Sighting, error) {
+	if s.Source == nil {
+		return Sighting{}, errNoSource
+	}
+	silent := unanswered(ctx, s.Source)
+	if err := ctx.Err(); err != nil {
+		return Sighting{}, err
+	}
+	api := refused(ctx, s.Source)
+	return Sighting{
+		Visible: api && count(silent) == len(silent),
+		Detail: fmt.Sprintf("the API server %s connections, %d of %d etcd members answer no read",
+			map[bool]string{true: "refuses", false: "takes"}[api], count(silent), len(silent)),
+	}, nil
+}

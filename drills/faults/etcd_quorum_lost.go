@@ -1,0 +1,48 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+)
+
+// EtcdQuorumLost is the loss of most etcd members with their disks, two of three: the one that is left holds all data, and can neither
+// read nor write without the others.
+type EtcdQuorumLost struct{}
+
+// Name in the catalogue.
+func (*EtcdQuorumLost) Name() string { return "etcd-quorum-lost" }
+
+// Strikes the source cluster.
+func (*EtcdQuorumLost) Strikes() Target { return Source }
+
+// Destroys in one sentence.
+func (*EtcdQuorumLost) Destroys() string {
+	return "Most etcd members of the source cluster, two of three, are killed, and their data is deleted."
+}
+
+// Inject kills and deletes.
+func (*EtcdQuorumLost) Inject(ctx context.Context, s *Scene) error {
+	if s.Source == nil {
+		return errNoSource
+	}
+	all, err := members(s.Source)
+	if err != nil {
+		return err
+	}
+	if len(all) < 3 {
+		return fmt.Errorf("cluster %s has %d etcd members: a quorum is lost among 3 or more (cluster.etcdMembers: 3)", s.Source.Name(), len(all))
+	}
+	lost := all[:len(all)/2+1]
+	if err := each(ctx, lost, kill); err != nil {
+		return err
+	}
+	return loseData(lost)
+}
+
+// Visible when no member makes a linearizable read any more, also not the one that is left, and so the API neither.
+func (*EtcdQuorumLost) Visible(ctx context.Context, s *Scene) (Sighting, error) {
+	if s.Source == nil {
+		return Sighting{}, errNoSource
+	}
+	return unreadable(ctx, s, func(silent, all int) bool { return all >= 3 && silent == all })
+}

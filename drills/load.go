@@ -1,0 +1,127 @@
+package drills
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/restore-drill/restore-drill/drills/backups"
+	"github.com/restore-drill/restore-drill/drills/checks"
+	"github.com/restore-drill/restore-drill/drills/faults"
+	"github.com/restore-drill/restore-drill/fixtures"
+	"github.com/restore-drill/restore-drill/internal/toolchain"
+	"github.com/restore-drill/restore-drill/reports"
+	"github.com/restore-drill/restore-drill/scenarios"
+)
+
+// A Loaded scenario, with the text that it was parsed from.
+type Loaded struct {
+	Scenario *scenarios.Scenario
+	Text     []byte
+	Path     string
+}
+
+// Load reads and checks the scenario that is named: an embedded one by its name, a file by its path.
+func Load(nameOrPath string) (*Loaded, error) {
+	l, err := Read(nameOrPath)
+	if err != nil {
+		return nil, err
+	}
+	if l.Scenario, err = scenarios.Parse(l.Path, l.Text, Vocabulary()); err != nil {
+		return nil, err
+	}
+	if err := scenarios.CheckFiles(l.Scenario, l.Path); err != nil {
+		return nil, err
+	}
+	if _, err := fixtures.LoadManifests(manifests(l.Scenario, l.Path)); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// manifests of the user's own, whose paths are relative to the scenario's.
+func manifests(s *scenarios.Scenario, path string) []string {
+	var paths []string
+	for _, m := range s.Spec.Seed.Manifests {
+		if !filepath.IsAbs(m) {
+			m = filepath.Join(filepath.Dir(path), m)
+		}
+		paths = append(paths, m)
+	}
+	return paths
+}
+
+// LoadAll loads several scenarios; its error joins those of all.
+func LoadAll(namesOrPaths []string) ([]*Loaded, error) {
+	var (
+		all  []*Loaded
+		errs []error
+	)
+	for _, n := range namesOrPaths {
+		l, err := Load(n)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		all = append(all, l)
+	}
+	return all, errors.Join(errs...)
+}
+
+// Read returns the text of the scenario that is named, unchecked.
+func Read(nameOrPath string) (*Loaded, error) {
+	if named, ok := scenarios.Find(nameOrPath); ok {
+		return &Loaded{Text: named.Data, Path: named.Path}, nil
+	}
+	text, err := scenarios.ReadFile(nameOrPath)
+	if errors.Is(err, os.ErrNotExist) && !strings.ContainsAny(nameOrPath, "/\\.") {
+		var known []string
+		for _, n := range scenarios.Embedded() {
+			known = append(known, n.Name)
+		}
+		return nil, fmt.Errorf("unknown scenario %q, and no such file (known: %s)", nameOrPath, strings.Join(known, ", "))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Loaded{Text: text, Path: nameOrPath}, nil
+}
+
+// Vocabulary is what a scenario may name.
+func Vocabulary() scenarios.Vocabulary {
+	v := scenarios.Vocabulary{
+		Faults:             map[string]any{},
+		Providers:          []string{"process"},
+		Workloads:          fixtures.Workloads(),
+		KubernetesVersions: toolchain.KubernetesVersions,
+		Kinds:              fixtures.GeneratedKinds(),
+		CEL:                CheckCEL,
+		Sources:            faults.Sources(),
+	}
+	for name, fault := range faults.Catalogue() {
+		v.Faults[name] = fault()
+	}
+	for _, c := range checks.All() {
+		v.Checks = append(v.Checks, c.Name)
+	}
+	for name := range backups.Methods() {
+		v.Methods = append(v.Methods, name)
+	}
+	slices.Sort(v.Methods)
+	return v
+}
+
+// FaultNames of a scenario, in order, for a table.
+func FaultNames(s *scenarios.Scenario) string {
+	var names []string
+	for _, f := range s.Spec.Faults {
+		names = append(names, f.Name)
+	}
+	return strings.Join(names, ",")
+}
+
+// Judge reads a run directory and judges it anew.
+func Judge(dir, version string) (*reports.Report, error) { return checks.Judge(dir, version) }

@@ -1,0 +1,141 @@
+package etcd
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// ErrDivergent is wrapped by the error of Agree when members hold different data at the same revision: no snapshot of one of them
+// can be taken for the cluster's.
+var ErrDivergent = errors.New("etcd members hold different data")
+
+// An Agreement of members on what the store holds at a revision.
+type Agreement struct {
+	Revision int64
+	Hash     uint32
+	// Members that agree, by endpoint; Silent ones did not answer, each with the reason.
+	Members []string
+	Silent  map[string]error
+}
+
+// A member that has not reached the revision yet is asked again every lagPause, for lagLimit: then it never will.
+var (
+	lagPause = 20 * time.Millisecond
+	lagLimit = 5 * time.Second
+)
+
+// Agree compares the members' hashes of all data at revision, and at a later one when that is compacted already. Members that do
+// not answer are no disagreement, but one has to answer.
+func Agree(ctx context.Context, endpoints []string, tlsConfig *tls.Config, revision int64) (Agreement, error) {
+	client, err := Connect(endpoints, tlsConfig)
+	if err != nil {
+		return Agreement{}, err
+	}
+	defer client.Close()
+	for {
+		answers := make([]answer, len(endpoints))
+		var wg sync.WaitGroup
+		for i, endpoint := range endpoints {
+			wg.Go(func() { answers[i] = ask(ctx, client, endpoint, revision) })
+		}
+		wg.Wait()
+		if err := ctx.Err(); err != nil {
+			return Agreement{}, fmt.Errorf("compare etcd members at revision %d: %w", revision, err)
+		}
+		agreement, settled, err := compare(revision, answers)
+		if settled {
+			return agreement, err
+		}
+		// A compaction came between: some hashed more history than others, or none.
+		now, err := client.Get(ctx, "restore-drill", clientv3.WithCountOnly())
+		if err != nil {
+			return Agreement{}, fmt.Errorf("compare etcd members: read the current revision: %w", err)
+		}
+		revision = max(revision, now.Header.Revision)
+	}
+}
+
+// answer of one member: its hash at a revision, and from which revision on that covers the history.
+type answer struct {
+	endpoint  string
+	hash      uint32
+	compacted int64
+	behind    bool
+	err       error
+}
+
+// ask waits for a member that is behind.
+func ask(ctx context.Context, client *clientv3.Client, endpoint string, revision int64) answer {
+	if err := reach(ctx, endpoint); err != nil {
+		return answer{endpoint: endpoint, err: err}
+	}
+	behind := time.NewTimer(lagLimit)
+	defer behind.Stop()
+	for {
+		attempt, cancel := context.WithTimeout(ctx, 10*dialTimeout)
+		response, err := client.HashKV(attempt, endpoint, revision)
+		cancel()
+		if !errors.Is(err, rpctypes.ErrFutureRev) {
+			if err != nil {
+				return answer{endpoint: endpoint, err: err}
+			}
+			return answer{endpoint: endpoint, hash: response.Hash, compacted: response.CompactRevision}
+		}
+		select {
+		case <-ctx.Done():
+			return answer{endpoint: endpoint, err: err}
+		case <-behind.C:
+			return answer{endpoint: endpoint, behind: true}
+		case <-time.After(lagPause):
+		}
+	}
+}
+
+// compare is not settled when a compaction makes the answers incomparable.
+func compare(revision int64, answers []answer) (agreement Agreement, settled bool, err error) {
+	agreement = Agreement{Revision: revision, Silent: map[string]error{}}
+	var first *answer
+	var all []string
+	differ := false
+	for _, a := range answers {
+		switch {
+		case errors.Is(a.err, rpctypes.ErrCompacted):
+			return Agreement{}, false, nil
+		case a.err != nil:
+			agreement.Silent[a.endpoint] = a.err
+			continue
+		case a.behind:
+			differ = true
+			all = append(all, fmt.Sprintf("%s has not got there within %s", a.endpoint, lagLimit))
+			continue
+		case first == nil:
+			first = &a
+		case a.compacted != first.compacted:
+			return Agreement{}, false, nil
+		case a.hash != first.hash:
+			differ = true
+		}
+		agreement.Members = append(agreement.Members, a.endpoint)
+		all = append(all, fmt.Sprintf("%s has %08x", a.endpoint, a.hash))
+	}
+	if first == nil && !differ {
+		var errs []error
+		for endpoint, err := range agreement.Silent {
+			errs = append(errs, fmt.Errorf("%s: %w", endpoint, err))
+		}
+		return Agreement{}, true, fmt.Errorf("compare etcd members at revision %d: none answers: %w", revision, errors.Join(errs...))
+	}
+	if differ {
+		return Agreement{}, true, fmt.Errorf("%w at revision %d: %s", ErrDivergent, revision, strings.Join(all, ", "))
+	}
+	agreement.Hash = first.hash
+	return agreement, true, nil
+}

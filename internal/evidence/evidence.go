@@ -1,0 +1,228 @@
+// Package evidence is the run directory: what a drill writes as it goes, and all that a check may read.
+//
+//	drill.json            Header: which drill, on what, since when
+//	scenario.yaml         the scenario, verbatim
+//	timeline.jsonl        Event: phases, steps, marks, claims, as they happen
+//	ledger.jsonl          ledger.Record: intents and outcomes of the writers, fsynced
+//	survivors.jsonl       ledger.Survivor: what was there of them after the restore
+//	census-before.jsonl.zst, census-after.jsonl.zst   census files (package census)
+//	store.json            StoreComparison: the two etcd snapshots, compared key by key
+//	access-before.jsonl, access-after.jsonl           AccessRule: who may do what, as the authorizer says
+//	freshness.json        Freshness: identities of the source and of the restored cluster
+//	informer.json         Informer: the stale client's view against a fresh list
+//	probes.jsonl          ProbeResult, every attempt
+//	artifacts/NAME/       one backup each: artifact.json and the method's own files, 0600 in 0700
+//	logs/CLUSTER/*.log    component logs
+//
+// A file that is absent was not observed; no reader may take that for "observed nothing".
+package evidence
+
+import (
+	"time"
+)
+
+// Names of the files in a run directory.
+const (
+	HeaderFile       = "drill.json"
+	ScenarioFile     = "scenario.yaml"
+	TimelineFile     = "timeline.jsonl"
+	LedgerFile       = "ledger.jsonl"
+	SurvivorsFile    = "survivors.jsonl"
+	CensusBeforeFile = "census-before.jsonl.zst"
+	CensusAfterFile  = "census-after.jsonl.zst"
+	StoreFile        = "store.json"
+	AccessBeforeFile = "access-before.jsonl"
+	AccessAfterFile  = "access-after.jsonl"
+	FreshnessFile    = "freshness.json"
+	InformerFile     = "informer.json"
+	ProbesFile       = "probes.jsonl"
+	ArtifactsDir     = "artifacts"
+	LogsDir          = "logs"
+)
+
+// A Header identifies the run. It is written first.
+type Header struct {
+	Schema       string            `json:"schema"`
+	ID           string            `json:"id"`
+	Scenario     string            `json:"scenario"`
+	ScenarioPath string            `json:"scenarioPath,omitempty"`
+	Provider     string            `json:"provider"`
+	RunBy        string            `json:"runBy"`
+	Started      time.Time         `json:"started"`
+	OS           string            `json:"os"`
+	Arch         string            `json:"arch"`
+	CPUs         int               `json:"cpus"`
+	MemoryBytes  int64             `json:"memoryBytes"`
+	Versions     map[string]string `json:"versions"`
+	Facts        map[string]string `json:"facts,omitempty"`
+	// Limits are what the provider cannot show.
+	Limits []string `json:"limits"`
+}
+
+// HeaderSchema is the format of a run directory. A reader refuses another.
+const HeaderSchema = "restoredrill.io/evidence/v1alpha1"
+
+// Kinds of Event.
+const (
+	PhaseStarted = "phase-started"
+	PhaseEnded   = "phase-ended" // Error is set when it failed
+	StepStarted  = "step-started"
+	StepEnded    = "step-ended"
+	MarkReached  = "mark"
+	// Claim is what a backup tool says of its own work: Name is backup or restore, Detail is completed or refused, Error the tool's words.
+	Claim = "claim"
+	// ArtifactChosen says which artifact the restore brings back: Name is the artifact's.
+	ArtifactChosen = "artifact-chosen"
+	// Note is anything worth a line in the timeline: a fault's sighting, a line of progress.
+	Note = "note"
+	// DrillEnded closes the timeline; without it the run was interrupted and its verdict is unknown.
+	DrillEnded = "drill-ended"
+)
+
+// Names of the phases.
+const (
+	PhaseProvision = "provision"
+	PhaseSeed      = "seed"
+	PhaseBackup    = "backup"
+	PhaseInject    = "inject"
+	PhaseRestore   = "restore"
+	PhaseSurvey    = "survey"
+	PhaseTeardown  = "teardown"
+)
+
+// Phases of a drill that came to its end, in order: a timeline without one of them is not the whole drill.
+var Phases = []string{PhaseProvision, PhaseSeed, PhaseBackup, PhaseInject, PhaseRestore, PhaseSurvey, PhaseTeardown}
+
+// OnTrial tells whether a phase is the backup tool's own work: when it fails by itself, the backup failed.
+func OnTrial(phase string) bool { return phase == PhaseBackup || phase == PhaseRestore }
+
+// Names of marks, in the order in which a good drill reaches them.
+const (
+	MarkLedgerStarted  = "ledger started"
+	MarkLedgerEnded    = "ledger ended"
+	MarkFaultBegan     = "fault began" // the first fault's first call: from here on, writers may be hindered
+	MarkInjected       = "injected"    // the faults' last call returned
+	MarkStruck         = "struck"      // the failure is visible: the RTO clock starts
+	MarkRestoreStarted = "restore started"
+	MarkArtifactOK     = "artifact verified"
+	MarkStoreRestored  = "store restored" // data laid in place
+	MarkStoreServing   = "store serving"
+	MarkAPIServing     = "api serving" // first authorised answer
+	MarkAPIReady       = "api ready"   // readyz
+	MarkWriteAccepted  = "write accepted"
+	MarkControllers    = "controllers converged"
+	MarkWorkloads      = "workloads ready"
+	MarkIdentity       = "identity works"   // a token minted before the failure authenticates
+	MarkServiceBack    = "service restored" // every probe passes: the RTO clock stops
+)
+
+// An Event is one line of the timeline.
+type Event struct {
+	// At is nanoseconds since the drill began, on the monotonic clock.
+	At    time.Duration `json:"at"`
+	Wall  time.Time     `json:"wall"`
+	Kind  string        `json:"kind"`
+	Name  string        `json:"name,omitempty"`
+	Phase string        `json:"phase,omitempty"`
+	// Detail is free text without secrets; for a mark, how it was seen.
+	Detail string `json:"detail,omitempty"`
+	// Resolution of a mark: the longest time by which it may have been seen late.
+	Resolution time.Duration `json:"resolution,omitempty"`
+	Error      string        `json:"error,omitempty"`
+	// Blame says whose error it is: tool (the backup tool's own work failed), or harness (anything else: the drill could not tell).
+	Blame string `json:"blame,omitempty"`
+}
+
+// Whose error an Event's Error is.
+const (
+	BlameTool    = "tool"
+	BlameHarness = "harness"
+)
+
+// StoreComparison compares two etcd snapshots key by key: the artifact, and one taken of the restored store.
+type StoreComparison struct {
+	BeforeRevision int64 `json:"beforeRevision"`
+	AfterRevision  int64 `json:"afterRevision"`
+	BeforeKeys     int   `json:"beforeKeys"`
+	AfterKeys      int   `json:"afterKeys"`
+	// Equal keys hold the same object; Reencoded of them hold it in another encoding (JSON, protobuf).
+	Equal     int `json:"equal"`
+	Reencoded int `json:"reencoded,omitempty"`
+	// Lost, Extra and Changed list keys, sorted. Changed keys were rewritten since the restore, or damaged by it.
+	Lost    []StoreKey `json:"lost"`
+	Extra   []StoreKey `json:"extra"`
+	Changed []StoreKey `json:"changed"`
+	// Omitted keys are beyond those listed.
+	LostOmitted    int `json:"lostOmitted,omitempty"`
+	ExtraOmitted   int `json:"extraOmitted,omitempty"`
+	ChangedOmitted int `json:"changedOmitted,omitempty"`
+}
+
+// A StoreKey is an etcd key and its modification revisions.
+type StoreKey struct {
+	Key            string `json:"key"`
+	BeforeRevision int64  `json:"beforeRevision,omitempty"`
+	AfterRevision  int64  `json:"afterRevision,omitempty"`
+	// Encrypted values can only be told to have been rewritten, not whether they still say the same.
+	Encrypted bool `json:"encrypted,omitempty"`
+}
+
+// An AccessRule is one thing that a subject may do, as the cluster's own authorizer listed it.
+type AccessRule struct {
+	Subject string `json:"subject"` // User:alice, Group:ops, ServiceAccount:ns/name
+	// Namespace where it was asked; default stands for every namespace that no binding of the subject names.
+	Namespace string `json:"namespace"`
+	// Rule in one canonical line: verbs, groups, resources, names, or verbs and non-resource URLs.
+	Rule string `json:"rule"`
+	// End closes the file: its Rule holds the number of lines before it. Without it the file is incomplete.
+	End bool `json:"end,omitempty"`
+}
+
+// Freshness holds what tells one cluster from another.
+type Freshness struct {
+	Source   Identity `json:"source"`
+	Restored Identity `json:"restored"`
+}
+
+// An Identity of a cluster.
+type Identity struct {
+	// EtcdCluster and EtcdMembers are etcd's IDs, in hex.
+	EtcdCluster string   `json:"etcdCluster"`
+	EtcdMembers []string `json:"etcdMembers"`
+	// Serving is the SHA-256 of the API server's certificate, as seen in a TLS handshake.
+	Serving string `json:"serving"`
+	// Directory or node on which it runs; never the same for both.
+	Place string `json:"place"`
+	// Processes are pid and start time of the components, or container IDs.
+	Processes []string `json:"processes"`
+}
+
+// Informer is what a client that was connected before the failure believes after it, against a fresh quorum list.
+type Informer struct {
+	Resources []string `json:"resources"`
+	// OpenedAt is the resourceVersion that its watch had reached when the failure struck.
+	OpenedAt string `json:"openedAt"`
+	// CanaryWritten after the restore, and whether the informer was told of it.
+	CanarySeen bool `json:"canarySeen"`
+	Converged  bool `json:"converged"`
+	// Waited for convergence before it was judged.
+	Waited time.Duration `json:"waited"`
+	Held   int           `json:"held"`
+	Listed int           `json:"listed"`
+	// Phantom objects are held by the client and not in the list; Missing the reverse; Stale differ.
+	Phantom []string `json:"phantom"`
+	Missing []string `json:"missing"`
+	Stale   []string `json:"stale"`
+	// Error is set when the client or the list failed: then nothing was observed.
+	Error string `json:"error,omitempty"`
+}
+
+// A ProbeResult is one attempt of one probe.
+type ProbeResult struct {
+	Name string `json:"name"`
+	// Cluster that was asked: source (before the failure) or restored.
+	Cluster string        `json:"cluster"`
+	At      time.Duration `json:"at"`
+	Passed  bool          `json:"passed"`
+	Detail  string        `json:"detail"`
+}

@@ -1,0 +1,329 @@
+// Package toolchain provides the programs that clusters are made of: etcd and etcdutl, Kubernetes' control plane, and
+// kwok, which plays the nodes. Every one is of a pinned version, looked up in the places a user may have it in, or built
+// from source into the user's cache.
+//
+// To pin another version of Kubernetes, run modules/pin with it and add it to KubernetesVersions. To move etcd or kwok,
+// edit its pair of files under modules, with go get and go mod tidy in a copy that has the names go.mod and go.sum. To add a
+// component, add it to its set's tools (or make a set) and to the table in sets.go.
+package toolchain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// The sources of a Binary: who put it where it is.
+const (
+	SourceBinDir = "--bin-dir"
+	SourceAssets = "KUBEBUILDER_ASSETS"
+	SourceCache  = "cache"
+	// NotBuilt is in a list only: nothing has it yet, and Find would build it.
+	NotBuilt = "not built"
+)
+
+// Options of a toolchain. The zero value is that of a user who has set nothing.
+type Options struct {
+	// BinDir holds the user's own binaries, under the components' names. One that is there must be of the right version.
+	// Default: RESTORE_DRILL_BIN_DIR.
+	BinDir string
+	// CacheDir is where binaries are built. Default: restore-drill/toolchain in the user's cache directory.
+	CacheDir string
+	// Progress receives a line for each thing that a user may have to wait for or should know; may be nil.
+	Progress func(line string)
+}
+
+// A Toolchain finds binaries. It may be used by several goroutines, and many may share one cache.
+type Toolchain struct {
+	binDir, assets, cacheDir string
+	cacheErr                 error
+
+	mu       sync.Mutex
+	progress func(string)
+	asked    map[identity]string
+	// passed holds what was said about binaries passed over: a drill looks them up for each of its clusters.
+	passed map[string]bool
+}
+
+// A Binary is a component that can be run.
+type Binary struct {
+	Component string
+	// Version as v1.36.3, and as the binary itself says.
+	Version string
+	// Path is empty where nothing is built yet.
+	Path   string
+	Source string
+}
+
+// New makes a toolchain. It touches nothing.
+func New(o Options) *Toolchain {
+	t := &Toolchain{
+		binDir: o.BinDir, assets: os.Getenv("KUBEBUILDER_ASSETS"), cacheDir: o.CacheDir,
+		progress: o.Progress, asked: map[identity]string{}, passed: map[string]bool{},
+	}
+	if t.binDir == "" {
+		t.binDir = os.Getenv("RESTORE_DRILL_BIN_DIR")
+	}
+	if t.cacheDir == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			t.cacheErr = fmt.Errorf("find a place for the toolchain: %w: set XDG_CACHE_HOME, or --bin-dir to a directory with the binaries", err)
+		}
+		t.cacheDir = filepath.Join(user, "restore-drill", "toolchain")
+	}
+	return t
+}
+
+// Find looks a component up, and builds it if need be, which can take minutes. An empty version of Kubernetes is the default
+// one. What it returns has answered with the right version.
+func (t *Toolchain) Find(ctx context.Context, component, kubernetesVersion string) (Binary, error) {
+	found, err := t.FindAll(ctx, kubernetesVersion, component)
+	if err != nil {
+		return Binary{}, err
+	}
+	return found[0], nil
+}
+
+// FindAll finds several components, or every one when none is named, in the order named. What is missing is built
+// together, which takes less time than one by one.
+func (t *Toolchain) FindAll(ctx context.Context, kubernetesVersion string, names ...string) ([]Binary, error) {
+	wanted, err := choose(kubernetesVersion, names)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]Binary, len(wanted))
+	missing := map[*set][]component{}
+	var order []*set
+	var problems []error
+	for i, c := range wanted {
+		if found[i], err = t.lookUp(ctx, c); err != nil {
+			problems = append(problems, err)
+		}
+		if err == nil && found[i].Path == "" {
+			if missing[c.set] == nil {
+				order = append(order, c.set)
+			}
+			missing[c.set] = append(missing[c.set], c)
+		}
+	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	for _, s := range order {
+		if err := t.build(ctx, s, missing[s]); err != nil {
+			return nil, err
+		}
+	}
+	for i, c := range wanted {
+		if found[i].Path == "" {
+			found[i] = t.built(c)
+		}
+	}
+	return found, nil
+}
+
+// Build looks every component up for each version of Kubernetes, the default one when none is named, and builds what is missing.
+func (t *Toolchain) Build(ctx context.Context, kubernetesVersions ...string) error {
+	if len(kubernetesVersions) == 0 {
+		kubernetesVersions = []string{DefaultKubernetes}
+	}
+	var unknown []error
+	for _, version := range kubernetesVersions {
+		_, err := componentsOf(version)
+		unknown = append(unknown, err)
+	}
+	if err := errors.Join(unknown...); err != nil {
+		return err
+	}
+	for _, version := range kubernetesVersions {
+		if _, err := t.FindAll(ctx, version); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// List tells for every component of every version where Find would take it from, and builds nothing. A binary that Find would
+// refuse has the reason as its source.
+func (t *Toolchain) List(ctx context.Context) ([]Binary, error) {
+	quiet := &Toolchain{
+		binDir: t.binDir, assets: t.assets, cacheDir: t.cacheDir, cacheErr: t.cacheErr,
+		asked: map[identity]string{}, passed: map[string]bool{},
+	}
+	var all []Binary
+	for i, version := range KubernetesVersions {
+		components, err := componentsOf(version)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range components {
+			if i > 0 && !slices.Contains(kubernetes[version].names(), c.name) {
+				continue
+			}
+			b, err := quiet.lookUp(ctx, c)
+			var refused *refusal
+			switch {
+			case errors.As(err, &refused):
+				b = Binary{Component: c.name, Version: c.set.version(), Path: refused.path, Source: SourceBinDir + ", refused: " + refused.reason}
+			case err != nil:
+				return nil, err
+			case b.Path == "":
+				b = Binary{Component: c.name, Version: c.set.version(), Source: NotBuilt}
+			}
+			all = append(all, b)
+		}
+	}
+	return all, nil
+}
+
+// choose resolves names, with all mistakes at once.
+func choose(kubernetesVersion string, names []string) ([]component, error) {
+	all, err := componentsOf(kubernetesVersion)
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		return all, nil
+	}
+	var chosen []component
+	var unknown, known []string
+	for _, c := range all {
+		known = append(known, c.name)
+	}
+	for _, name := range names {
+		i := slices.Index(known, name)
+		if i < 0 {
+			unknown = append(unknown, fmt.Sprintf("%q", name))
+			continue
+		}
+		chosen = append(chosen, all[i])
+	}
+	if len(unknown) > 0 {
+		return nil, fmt.Errorf("unknown component %s (want %s)", strings.Join(unknown, ", "), strings.Join(known, ", "))
+	}
+	return chosen, nil
+}
+
+// A refusal says why a binary that the user pointed at is not used.
+type refusal struct{ component, path, reason, wanted string }
+
+func (r *refusal) Error() string {
+	return fmt.Sprintf("use %s: %s, wanted %s: put %s %s there, or unset --bin-dir (RESTORE_DRILL_BIN_DIR) to have it built",
+		r.path, r.reason, r.wanted, r.component, r.wanted)
+}
+
+// lookUp finds a component that is there already; a Binary without a path means that it has to be built.
+// What the user named must be right. Other places belong to other programs as well, so what does not fit there is passed over.
+func (t *Toolchain) lookUp(ctx context.Context, c component) (Binary, error) {
+	wanted := c.set.version()
+	if t.binDir != "" {
+		if err := isDirectory(t.binDir); err != nil {
+			return Binary{}, fmt.Errorf("use --bin-dir (RESTORE_DRILL_BIN_DIR): %w", err)
+		}
+	}
+	for _, place := range []Binary{
+		{Path: t.binDir, Source: SourceBinDir},
+		{Path: t.assets, Source: SourceAssets},
+		{Path: t.setDir(c.set), Source: SourceCache},
+	} {
+		if place.Path == "" {
+			continue
+		}
+		file, err := filepath.Abs(filepath.Join(place.Path, c.name))
+		if err != nil {
+			return Binary{}, fmt.Errorf("use %s: %w", place.Source, err)
+		}
+		reason, err := t.misfit(ctx, c, file)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case ctx.Err() != nil:
+			return Binary{}, fmt.Errorf("ask %s for its version: %w", file, context.Cause(ctx))
+		case err == nil && reason == "":
+			return Binary{Component: c.name, Version: wanted, Path: file, Source: place.Source}, nil
+		case err != nil:
+			reason = "it does not tell its version (" + err.Error() + ")"
+		}
+		switch place.Source {
+		case SourceBinDir:
+			return Binary{}, &refusal{c.name, file, reason, wanted}
+		case SourceAssets:
+			t.sayOnce("passing over %s of KUBEBUILDER_ASSETS: %s, wanted %s", file, reason, wanted)
+		case SourceCache:
+			t.say("building %s anew: %s, wanted %s", file, reason, wanted)
+		}
+	}
+	return Binary{}, nil
+}
+
+// misfit says what is wrong with a file as the binary of a component; nothing is when both results are empty.
+func (t *Toolchain) misfit(ctx context.Context, c component, file string) (string, error) {
+	version, err := t.ask(ctx, c, file)
+	if err != nil || version == c.set.version() {
+		return "", err
+	}
+	return "it is " + version, nil
+}
+
+func (t *Toolchain) setDir(s *set) string {
+	if t.cacheErr != nil {
+		return ""
+	}
+	return filepath.Join(t.cacheDir, s.directory())
+}
+
+// built is a component that the cache holds.
+func (t *Toolchain) built(c component) Binary {
+	return Binary{Component: c.name, Version: c.set.version(), Path: filepath.Join(t.setDir(c.set), c.name), Source: SourceCache}
+}
+
+func (s *set) names() (names []string) {
+	for _, c := range s.components {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// say tells the user, one line at a time.
+func (t *Toolchain) say(format string, args ...any) {
+	if t.progress == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.progress(fmt.Sprintf(format, args...))
+}
+
+func (t *Toolchain) sayOnce(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	t.mu.Lock()
+	said := t.passed[line]
+	t.passed[line] = true
+	t.mu.Unlock()
+	if !said {
+		t.say("%s", line)
+	}
+}
+
+func isDirectory(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is not a directory", path)
+	}
+	return err
+}
+
+// elapsed is a duration as people say it.
+func elapsed(d time.Duration) time.Duration {
+	if d < 10*time.Second {
+		return d.Round(100 * time.Millisecond)
+	}
+	return d.Round(time.Second)
+}

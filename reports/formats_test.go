@@ -1,0 +1,509 @@
+package reports
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/html"
+)
+
+func TestGoldens(t *testing.T) {
+	for name, fixture := range fixtures {
+		t.Run(name, func(t *testing.T) {
+			golden(t, "testdata/"+name+"/report.html", render(t, WriteHTML, fixture()))
+			golden(t, "testdata/"+name+"/junit.xml", junit(t, fixture()))
+			golden(t, "testdata/"+name+"/summary.txt", summary(t, fixture(), false, "drill-runs/20261120-093000/report.html", "drill-runs/20261120-093000/report.json"))
+		})
+	}
+}
+
+func render(t *testing.T, write func(io.Writer, *Report) error, r *Report) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	require.NoError(t, write(&b, r))
+	return b.Bytes()
+}
+
+func junit(t *testing.T, rs ...*Report) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	require.NoError(t, WriteJUnit(&b, rs...))
+	return b.Bytes()
+}
+
+func summary(t *testing.T, r *Report, color bool, files ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	require.NoError(t, WriteTerminal(&b, r, color, files...))
+	return b.Bytes()
+}
+
+// verdictCases is a report whose phases and checks hold every verdict, and whose own is v.
+func verdictCases(v Verdict) *Report {
+	r := passedReport()
+	r.Verdict = v
+	r.Phases[1].Verdict, r.Phases[1].Error = Unknown, "disk full"
+	r.Phases[4].Verdict = Failed
+	r.Phases[5] = Phase{Name: "survey", Verdict: Skipped}
+	r.Checks[0].Verdict, r.Checks[1].Verdict, r.Checks[2].Verdict = Failed, Unknown, Skipped
+	r.Checks[2].Reason = ""
+	return r
+}
+
+func readJUnit(t *testing.T, b []byte) junitFile {
+	t.Helper()
+	var f junitFile
+	require.NoError(t, xml.Unmarshal(b, &f))
+	return f
+}
+
+func TestJUnitVerdicts(t *testing.T) {
+	f := readJUnit(t, junit(t, verdictCases(Unknown)))
+	s := f.Suites[0]
+	state := map[string]string{}
+	for _, c := range s.Cases {
+		key := strings.TrimPrefix(c.Class, "etcd-data-lost.process.etcd.") + "/" + c.Name
+		switch {
+		case c.Failure != nil:
+			require.NotEmpty(t, c.Failure.Message, key)
+			state[key] = "failure"
+		case c.Error != nil:
+			require.NotEmpty(t, c.Error.Message, key)
+			state[key] = "error"
+		case c.Skipped != nil:
+			require.NotEmpty(t, c.Skipped.Message, key)
+			state[key] = "skipped"
+		default:
+			state[key] = "passed"
+		}
+	}
+	require.Equal(t, map[string]string{
+		"phases/provision": "passed", "phases/seed": "error", "phases/backup": "passed", "phases/inject": "passed", "phases/restore": "failure", "phases/survey": "skipped",
+		"checks/freshness": "failure", "checks/rto": "error", "checks/rpo": "skipped", "checks/fidelity": "passed", "checks/readiness": "passed", "checks/access": "passed",
+		"checks/stale-clients": "passed", "checks/probes": "passed",
+		"drill/verdict": "error",
+	}, state)
+	require.Equal(t, []int{15, 2, 3, 2}, []int{s.Tests, s.Failures, s.Errors, s.Skipped})
+	require.Equal(t, []int{15, 2, 3}, []int{f.Tests, f.Failures, f.Errors})
+	require.Equal(t, "2026-11-20T09:30:00", s.Timestamp)
+	require.Equal(t, "17.840", s.Time)
+}
+
+// A drill that did not pass is never green, whatever its checks say.
+func TestJUnitIsNeverSilentlyGreen(t *testing.T) {
+	for verdict, want := range map[Verdict][]int{Passed: {0, 0, 0}, Failed: {1, 0, 0}, Unknown: {0, 1, 0}, Skipped: {0, 0, 1}, Verdict(9): {0, 1, 0}} {
+		s := readJUnit(t, junit(t, &Report{Verdict: verdict})).Suites[0]
+		require.Equal(t, want, []int{s.Failures, s.Errors, s.Skipped}, "%s", verdict)
+		require.Equal(t, 1, s.Tests)
+	}
+}
+
+func TestJUnitNamesAreUnique(t *testing.T) {
+	twice := passedReport()
+	twice.Checks = append(twice.Checks, twice.Checks[0], twice.Checks[0], Check{}, Check{})
+	f := readJUnit(t, junit(t, twice, passedReport(), failedReport()))
+	require.Len(t, f.Suites, 3)
+	suites, cases := map[string]bool{}, map[string]bool{}
+	for _, s := range f.Suites {
+		require.False(t, suites[s.Name], s.Name)
+		suites[s.Name] = true
+		for _, c := range s.Cases {
+			key := c.Class + " " + c.Name
+			require.False(t, cases[key], key)
+			cases[key] = true
+			require.NotEmpty(t, c.Name)
+			require.Equal(t, 3, strings.Count(c.Class, "."), c.Class)
+		}
+	}
+	require.Contains(t, suites, "etcd-data-lost (etcd on process)")
+	require.Contains(t, suites, "etcd-data-lost (etcd on process) 3")
+}
+
+func TestJUnitOfHostileText(t *testing.T) {
+	b := junit(t, hostileReport())
+	require.True(t, utf8.Valid(b))
+	require.NotContains(t, string(b), "\x1b")
+	require.NotContains(t, string(b), "[31m")
+	for _, r := range string(b) {
+		require.False(t, r < ' ' && r != '\n' && r != '\t' || r == 0xFFFE || r == 0x202E, "rune %U", r)
+	}
+	readJUnit(t, b)
+}
+
+func TestJUnitBodiesAreBounded(t *testing.T) {
+	r := failedReport()
+	for range 20_000 {
+		r.Checks[2].Findings = append(r.Checks[2].Findings, Finding{Verdict: Failed, Subject: "v1 configmaps shop/ä", Message: strings.Repeat("ö", 40)})
+	}
+	r.Reason = strings.Repeat("ß", 100_000)
+	r.Phases[0].Verdict, r.Phases[0].Error = Failed, strings.Repeat("long ", 100_000)
+	for _, c := range readJUnit(t, junit(t, r)).Suites[0].Cases {
+		for _, body := range []*junitBody{c.Failure, c.Error} {
+			if body != nil {
+				require.Less(t, len(body.Text), 64<<10, c.Name)
+				require.Less(t, len(body.Message), 64<<10, c.Name)
+				require.NotContains(t, body.Text, "\uFFFD")
+			}
+		}
+		require.Less(t, len(c.Out), 64<<10)
+	}
+}
+
+func TestJUnitTrouble(t *testing.T) {
+	require.EqualError(t, WriteJUnit(io.Discard, passedReport(), nil), "write junit: there is no report")
+	f := readJUnit(t, junit(t))
+	require.Empty(t, f.Suites)
+}
+
+// What others read is validated with what others wrote: Jenkins' schema for the file, Surefire's for each suite.
+func TestJUnitAgainstSchemas(t *testing.T) {
+	schemas := os.Getenv("RESTORE_DRILL_SCHEMAS")
+	if schemas == "" {
+		t.Skip("RESTORE_DRILL_SCHEMAS is not set: no XSDs to validate against")
+	}
+	if _, err := exec.LookPath("xmllint"); err != nil {
+		t.Skip("xmllint is missing (libxml2-utils): nothing to validate with")
+	}
+	valid := func(t *testing.T, schema string, b []byte) error {
+		t.Helper()
+		file := filepath.Join(t.TempDir(), "junit.xml")
+		require.NoError(t, os.WriteFile(file, b, 0o600))
+		out, err := exec.Command("xmllint", "--noout", "--nonet", "--schema", filepath.Join(schemas, schema), file).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	}
+	suites := regexp.MustCompile(`(?s)<testsuite .*?</testsuite>`)
+	files := map[string][]byte{
+		"several":  junit(t, passedReport(), failedReport(), unknownReport()),
+		"verdicts": junit(t, verdictCases(Failed)),
+		"hostile":  junit(t, hostileReport()),
+		"large":    junit(t, largeReport(50_000, 5_000)),
+		"empty":    junit(t, &Report{}),
+		"none":     junit(t),
+	}
+	for name, b := range files {
+		t.Run(name, func(t *testing.T) {
+			require.NoError(t, valid(t, "jenkins-junit-10.xsd", b))
+			for _, suite := range suites.FindAll(b, -1) {
+				require.NoError(t, valid(t, "surefire-test-report.xsd", suite))
+			}
+		})
+	}
+	// And the schemas do refuse.
+	b := bytes.Replace(files["several"], []byte(`time="17.840"`), []byte(`time="17,84 s"`), -1)
+	require.ErrorContains(t, valid(t, "jenkins-junit-10.xsd", b), "attribute 'time'")
+	require.ErrorContains(t, valid(t, "surefire-test-report.xsd", suites.Find(b)), "attribute 'time'")
+}
+
+// walk calls visit for every element of a page.
+func walk(t *testing.T, page []byte, visit func(n *html.Node, attr map[string]string)) {
+	t.Helper()
+	root, err := html.Parse(bytes.NewReader(page))
+	require.NoError(t, err)
+	for n := range root.Descendants() {
+		if n.Type != html.ElementNode {
+			continue
+		}
+		attr := map[string]string{}
+		for _, a := range n.Attr {
+			attr[a.Key] = a.Val
+		}
+		visit(n, attr)
+	}
+}
+
+func pages() map[string]*Report {
+	return map[string]*Report{
+		"passed": passedReport(), "failed": failedReport(), "unknown": unknownReport(), "hostile": hostileReport(),
+		"large": largeReport(50_000, 5_000), "empty": {}, "skipped": {Verdict: Skipped}, "invalid verdict": {Verdict: 9},
+	}
+}
+
+// The page is one file: it runs no script, loads nothing, and its policy allows no more than its own style sheet.
+func TestHTMLIsSelfContained(t *testing.T) {
+	active := []string{"script", "iframe", "object", "embed", "img", "image", "form", "base", "video", "audio", "foreignobject", "animate", "set"}
+	for name, r := range pages() {
+		t.Run(name, func(t *testing.T) {
+			page := render(t, WriteHTML, r)
+			ids, links := map[string]bool{}, []string{}
+			count := map[string]int{}
+			policy, style := "", ""
+			walk(t, page, func(n *html.Node, attr map[string]string) {
+				count[n.Data]++
+				require.NotContains(t, active, strings.ToLower(n.Data))
+				for key, value := range attr {
+					require.False(t, strings.HasPrefix(key, "on"), "%s=%q in <%s>", key, value, n.Data)
+					require.NotEqual(t, "style", key, "the policy forbids style attributes")
+					require.NotEqual(t, "src", key)
+					if key == "href" {
+						if n.Data == "link" {
+							require.True(t, strings.HasPrefix(value, "data:image/svg+xml,"), value)
+						} else {
+							require.True(t, strings.HasPrefix(value, "#"), "%s in <%s>", value, n.Data)
+							links = append(links, value[1:])
+						}
+					}
+				}
+				if id, ok := attr["id"]; ok {
+					require.False(t, ids[id], "two elements have the id %q", id)
+					ids[id] = true
+				}
+				if attr["http-equiv"] == "Content-Security-Policy" {
+					policy = attr["content"]
+				}
+				if n.Data == "style" {
+					style = n.FirstChild.Data
+				}
+			})
+			for _, to := range links {
+				require.True(t, ids[to], "a link to #%s leads nowhere", to)
+			}
+			sum := sha256.Sum256([]byte(style))
+			require.Equal(t, "default-src 'none'; style-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'; img-src data:; base-uri 'none'; form-action 'none'", policy)
+			require.NotContains(t, style, "url(")
+			require.NotContains(t, style, "@import")
+			require.NotContains(t, string(page), "ZgotmplZ")
+			for _, once := range []string{"h1", "main", "nav", "footer", "style"} {
+				require.Equal(t, 1, count[once], "<%s>", once)
+			}
+		})
+	}
+}
+
+// text of a page, as a reader without style sheets has it.
+func text(t *testing.T, page []byte) string {
+	t.Helper()
+	root, err := html.Parse(bytes.NewReader(page))
+	require.NoError(t, err)
+	var b strings.Builder
+	for n := range root.Descendants() {
+		if n.Type == html.TextNode && n.Parent.Data != "style" {
+			b.WriteString(n.Data + " ")
+		}
+	}
+	return strings.Join(strings.Fields(b.String()), " ")
+}
+
+func TestHTMLSaysWhatMatters(t *testing.T) {
+	passed, failed, unknown := text(t, render(t, WriteHTML, passedReport())), text(t, render(t, WriteHTML, failedReport())), text(t, render(t, WriteHTML, unknownReport()))
+
+	require.Contains(t, passed, "Passed : the backup held, within the objectives")
+	require.Contains(t, passed, "It came out as the scenario declares: passed.")
+	require.Contains(t, passed, "target ≤ 10 s 4.09 s left (41 %)")
+	require.Contains(t, passed, "RPO 1.2 s")
+	require.Contains(t, passed, "RTO 5.91 s")
+	require.Contains(t, passed, "A second, independent method agrees: 21 acknowledged writes lie above")
+	require.Contains(t, passed, "a lease is renewed by whoever holds it now")
+	require.Contains(t, passed, "Everybody may do what they could do before, and nothing more.")
+	require.Contains(t, passed, strings.Repeat("90ce3d47", 8))
+	require.Contains(t, passed, "the rule of three")
+	require.Contains(t, passed, "No kubelet ran")
+	require.Contains(t, passed, "expression: object.status.readyReplicas == object.spec.replicas")
+	require.NotContains(t, passed, "What to do next")
+
+	require.Contains(t, failed, "Failed : the backup did not hold")
+	require.Contains(t, failed, "The scenario declares passed: it did not come out so.")
+	require.Contains(t, failed, "810 ms over")
+	require.Contains(t, failed, "What to do next")
+	require.Contains(t, failed, "Rotate the credential")
+	require.Contains(t, failed, "/data/currency EUR DEM")
+	require.Contains(t, failed, "get,list,watch secrets")
+	require.Contains(t, failed, "The scenario opened no informer before the failure.")
+
+	require.Contains(t, unknown, "Unknown : this drill cannot tell whether the backup holds")
+	require.Contains(t, unknown, "The service was not seen restored, so there is no recovery time.")
+	require.Contains(t, unknown, "The ledger could not be read: nothing is known about lost writes.")
+	require.Contains(t, unknown, "There is no comparison, because a census is missing: nothing is known about what came back.")
+	require.Contains(t, unknown, "Not observed: access-after.jsonl is missing.")
+	require.Contains(t, unknown, "not reached")
+	require.Contains(t, unknown, "unable to initialize clusterroles")
+	require.NotContains(t, unknown, "Everybody may do")
+	require.NotContains(t, unknown, "Nothing is missing")
+}
+
+// What was not observed never reads as if it were all right.
+func TestHTMLOfNothingIsUnknown(t *testing.T) {
+	page := text(t, render(t, WriteHTML, &Report{}))
+	for _, want := range []string{"Unknown : this drill cannot tell", "Nothing was checked.", "Nothing of this drill has a time.", "nothing is known about lost writes",
+		"nothing is known about what came back", "Access was not compared.", "No backup was finished."} {
+		require.Contains(t, page, want)
+	}
+	require.NotContains(t, page, "passed")
+
+	r := passedReport()
+	r.Ledger.ByRevision = ptr(20)
+	require.Contains(t, text(t, render(t, WriteHTML, r)), "method DISAGREES: 20 acknowledged writes lie above")
+}
+
+func TestHTMLKeepsHostileTextAsText(t *testing.T) {
+	page := render(t, WriteHTML, hostileReport())
+	require.NotContains(t, string(page), "<script")
+	require.NotContains(t, string(page), "<img")
+	require.NotContains(t, string(page), "\x1b")
+	require.NotContains(t, string(page), "\x00")
+	require.NotContains(t, string(page), "\u202e")
+	require.Contains(t, text(t, page), "</script></style><script>alert(1)</script>red ]]> ⟨U+202E⟩abc <img src=x onerror=alert(1)> & \" '")
+}
+
+func TestHTMLStaysSmall(t *testing.T) {
+	require.Less(t, len(render(t, WriteHTML, passedReport())), 300<<10, "a default drill")
+
+	const n = 20_000
+	page := render(t, WriteHTML, largeReport(50_000, n))
+	require.Less(t, len(page), 2<<20)
+	shown := text(t, page)
+	require.Contains(t, shown, fmt.Sprintf("%d differences more in report.json.", n/2-maxDetailed-maxNamed))
+	require.Contains(t, shown, fmt.Sprintf("%d objects more in report.json.", n/2-maxAllowed))
+	require.Contains(t, shown, fmt.Sprintf("thing-%06d", maxDetailed+maxNamed-1))
+	require.NotContains(t, shown, fmt.Sprintf("thing-%06d", maxDetailed+maxNamed))
+
+	r := failedReport()
+	r.Fidelity.Omitted = 7
+	for range 500 {
+		r.Access = append(r.Access, r.Access[0])
+		r.Checks[5].Findings = append(r.Checks[5].Findings, r.Checks[5].Findings[0])
+		r.Fidelity.Differences[2].Fields = append(r.Fidelity.Differences[2].Fields, r.Fidelity.Differences[2].Fields[0])
+		r.Steps = append(r.Steps, r.Steps[0])
+	}
+	r.Logs = []LogExcerpt{{Component: "etcd-0", Lines: make([]string, 100_000)}}
+	r.Scenario = strings.Repeat("# a long comment\n", 100_000)
+	r.Fidelity.Differences[2].Fields[0].Before = strings.Repeat("x", 1<<20)
+	page = render(t, WriteHTML, r)
+	require.Less(t, len(page), 1<<20)
+	shown = text(t, page)
+	for _, want := range []string{"7 differences more were counted above", "202 differences more in report.json.", "451 findings more.", "474 fields more in report.json.", "111 steps more in report.json.", "(1048576 bytes in all)"} {
+		require.Contains(t, shown, want)
+	}
+	require.Len(t, r.Access, 502, "the report itself is left alone")
+}
+
+func TestHTMLTrouble(t *testing.T) {
+	require.EqualError(t, WriteHTML(io.Discard, nil), "write html: there is no report")
+	require.EqualError(t, WriteTerminal(io.Discard, nil, true), "write summary: there is no report")
+}
+
+func TestTimelineOfPartialDrills(t *testing.T) {
+	require.Nil(t, newPicture(&Report{}))
+
+	// Interrupted: a phase without end, no failure.
+	p := newPicture(&Report{Phases: []Phase{{Name: "provision", Start: ptr(0.0), End: ptr(2.0)}, {Name: "seed", Start: ptr(2.0)}, {Name: "backup"}},
+		Steps: []Step{{Phase: "seed", Name: "apply", Start: 2.1}}})
+	require.True(t, p.Lanes[1].Open)
+	require.Equal(t, "did not end", p.Lanes[1].Text)
+	require.False(t, p.Lanes[2].Drawn)
+	require.Equal(t, "not reached", p.Lanes[2].Text)
+	require.Nil(t, p.Struck)
+	require.Equal(t, "The failure was not seen.", p.Summary)
+
+	// Struck, and never restored: no bracket claims a recovery.
+	r := passedReport()
+	r.RTO = nil
+	p = newPicture(r)
+	require.NotNil(t, p.Struck)
+	require.Nil(t, p.RTO)
+	require.Nil(t, p.Back)
+	require.Equal(t, "The failure struck at 9.86 s. RPO 1.2 s: nothing is missing up to 8.66 s. The service was not seen restored.", p.Summary)
+
+	r = passedReport()
+	p = newPicture(r)
+	require.InDelta(t, p.Struck.X, p.RTO.X1, 0.01)
+	require.InDelta(t, p.Struck.X, p.RPO.X2, 0.01)
+	for _, b := range p.Bars {
+		require.True(t, b.X >= p.Left && b.X+b.W <= p.Right, "a bar leaves the plot")
+	}
+
+	// A long drill with a fine ledger is drawn with no more bars than there is room for, and loses no write.
+	r.Ledger.Series = nil
+	for i := range 100_000 {
+		r.Ledger.Series = append(r.Ledger.Series, LedgerBucket{Start: float64(i) / 10, Seconds: 0.1, Kept: 1})
+	}
+	r.Phases[5].End = ptr(10_000.0)
+	p = newPicture(r)
+	require.LessOrEqual(t, len(p.Bars), 400)
+	require.LessOrEqual(t, len(p.Ticks), 11)
+	require.Equal(t, 256, p.LedgerMax)
+}
+
+func TestTerminalFitsAScreen(t *testing.T) {
+	sgr := regexp.MustCompile("\x1b\\[[0-9;]*m")
+	for name, r := range pages() {
+		for _, color := range []bool{false, true} {
+			out := string(summary(t, r, color, "runs/1/report.html"))
+			plain := sgr.ReplaceAllString(out, "")
+			if !color {
+				require.Equal(t, plain, out)
+			}
+			require.NotContains(t, plain, "\x1b", name)
+			lines := strings.Split(strings.TrimRight(plain, "\n"), "\n")
+			require.LessOrEqual(t, len(lines), 60, name)
+			for _, l := range lines {
+				require.LessOrEqual(t, utf8.RuneCountInString(l), 130, "%s: %s", name, l)
+			}
+			require.Contains(t, plain, "runs/1/report.html")
+			require.Equal(t, plain, string(summary(t, r, false, "runs/1/report.html")), "colour adds nothing to the words")
+		}
+	}
+	out := string(summary(t, failedReport(), true))
+	require.True(t, strings.HasPrefix(out, "\x1b[1;31m✗ FAILED etcd-data-lost\x1b[0m\n"), out)
+	require.Contains(t, string(summary(t, &Report{}, false)), "? UNKNOWN")
+	require.Contains(t, string(summary(t, &Report{}, false)), "checks: nothing was checked")
+}
+
+func TestSeconds(t *testing.T) {
+	for s, want := range map[float64]string{
+		0: "0 s", 0.0004: "0.4 ms", 0.011: "11 ms", 0.0994: "99.4 ms", 0.25: "250 ms", 0.9996: "1 s", 1.204: "1.2 s", 5.912: "5.91 s", 9.996: "10 s", 17.84: "17.8 s",
+		119.9: "119.9 s", 125: "2 min 05 s", 3599.7: "60 min 00 s", 7260: "2 h 01 min", -0.81: "-810 ms", -125: "-2 min 05 s",
+	} {
+		require.Equal(t, want, seconds(s), "%v", s)
+	}
+}
+
+func TestFigures(t *testing.T) {
+	require.Equal(t, "1 write", figure("writes", 1))
+	require.Equal(t, "21 writes", figure("writes", 21))
+	require.Equal(t, "0 differences", figure("profile", 0))
+	require.Equal(t, "1.5 apples", figure("apples", 1.5))
+	require.Equal(t, "not measured", marginText(Objective{Target: ptr(1.0)}))
+	require.Equal(t, "no target set", marginText(Objective{Measured: ptr(1.0)}))
+	require.Equal(t, "met exactly", marginText(Objective{Unit: "s", Target: ptr(1.0), Measured: ptr(1.0)}))
+	require.Equal(t, "25.0 MiB", bytesText(25<<20))
+	require.Equal(t, "512 B", bytesText(512))
+	require.Equal(t, "2 entries", plural(2, "entry"))
+	require.Equal(t, "9999 objects", plural(9_999, "object"))
+	require.Equal(t, "1,234,567 objects", plural(1_234_567, "object"))
+}
+
+func TestCut(t *testing.T) {
+	require.Equal(t, "short", cut("short", 100))
+	long := cut(strings.Repeat("ä", 100), 80)
+	require.LessOrEqual(t, len(long), 80)
+	require.True(t, utf8.ValidString(long))
+	require.True(t, strings.HasSuffix(long, " … (200 bytes in all)"), long)
+}
+
+func FuzzClean(f *testing.F) {
+	f.Add("\x1b[31mred\x1b[0m")
+	f.Add("\x1b]8;;http://evil\x07link\x1b]8;;\x07")
+	f.Add("a\u202eb\x00\ufffe\xff\u0085")
+	f.Fuzz(func(t *testing.T, s string) {
+		c := clean(s)
+		require.True(t, utf8.ValidString(c))
+		require.NotContains(t, c, "\x1b")
+		require.Equal(t, c, clean(c), "clean is clean")
+		require.NotContains(t, line(s), "\n")
+	})
+}

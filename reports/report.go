@@ -1,0 +1,408 @@
+// Package reports holds the document a drill ends in. It is plain data and its renderings: report.json is the truth,
+// and every other format is rendered from it.
+//
+// To add a format, add one file with one Write function from Report to an io.Writer.
+package reports
+
+import (
+	"fmt"
+	"time"
+)
+
+// SchemaVersion of report.json. A reader refuses a newer major version.
+const SchemaVersion = "restoredrill.io/report/v1alpha1"
+
+// A Verdict is three-valued, and its zero value is Unknown: what nobody judged has not passed.
+type Verdict int
+
+// Unknown is worse than Passed and better than Failed: a proven failure is not excused by what could not be seen.
+const (
+	Unknown Verdict = iota
+	Passed
+	Failed
+	// Skipped is for a check that does not apply to this drill; it never counts as passed.
+	Skipped
+)
+
+var verdictNames = [...]string{Unknown: "unknown", Passed: "passed", Failed: "failed", Skipped: "skipped"}
+
+// Valid tells whether v is one of the four.
+func (v Verdict) Valid() bool { return v >= 0 && int(v) < len(verdictNames) }
+
+func (v Verdict) String() string {
+	if !v.Valid() {
+		return fmt.Sprintf("invalid verdict %d", int(v))
+	}
+	return verdictNames[v]
+}
+
+// MarshalText writes passed, failed, unknown or skipped.
+func (v Verdict) MarshalText() ([]byte, error) {
+	if !v.Valid() {
+		return nil, fmt.Errorf("write %s", v)
+	}
+	return []byte(v.String()), nil
+}
+
+// UnmarshalText reads what MarshalText wrote, and nothing else.
+func (v *Verdict) UnmarshalText(b []byte) error {
+	for i, n := range verdictNames {
+		if n == string(b) {
+			*v = Verdict(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown verdict %q (want passed, failed, unknown or skipped)", b)
+}
+
+// Worst of several verdicts: failed beats unknown beats passed, skipped ones do not count, and the worst of nothing is
+// unknown. What is no verdict at all counts as unknown.
+func Worst(vs ...Verdict) Verdict {
+	passed, unknown := false, false
+	for _, v := range vs {
+		switch v {
+		case Failed:
+			return Failed
+		case Passed:
+			passed = true
+		case Skipped:
+		default:
+			unknown = true
+		}
+	}
+	if passed && !unknown {
+		return Passed
+	}
+	return Unknown
+}
+
+// A Report is the outcome of one drill.
+type Report struct {
+	// Schema is the format of this document; see SchemaVersion.
+	Schema string `json:"schema"`
+	// Verdict answers: did the backup hold, within the objectives?
+	Verdict Verdict `json:"verdict"`
+	// Reason is the verdict in one sentence.
+	Reason string `json:"reason"`
+	// Declared is what the scenario expects, and whether it came out so.
+	Declared Declared `json:"declared"`
+	// Drill identifies the run.
+	Drill Drill `json:"drill"`
+	// Objectives with target, measured figure, margin and method.
+	Objectives []Objective `json:"objectives"`
+	// Checks in the order in which they were judged.
+	Checks []Check `json:"checks"`
+	// Phases and Marks are the timeline.
+	Phases []Phase `json:"phases"`
+	Marks  []Mark  `json:"marks"`
+	// Steps are what was done within the phases, in order.
+	Steps []Step `json:"steps,omitempty"`
+	// RTO split by mark; absent when the service was not restored.
+	RTO *RTO `json:"rto,omitempty"`
+	// Ledger is the data-loss account; absent when the ledger could not be read.
+	Ledger *Ledger `json:"ledger,omitempty"`
+	// Fidelity is the comparison of the two censuses; absent when one is missing.
+	Fidelity *Fidelity `json:"fidelity,omitempty"`
+	// Access is what subjects may do now and could not before, or the reverse.
+	Access []AccessDifference `json:"access,omitempty"`
+	// Probes of the scenario.
+	Probes []Probe `json:"probes,omitempty"`
+	// Artifacts are the backups taken, oldest first.
+	Artifacts []Artifact `json:"artifacts"`
+	// Environment: versions and host.
+	Environment Environment `json:"environment"`
+	// Limits are what this provider and this run cannot show.
+	Limits []string `json:"limits"`
+	// Logs are the last lines of components that died or refused.
+	Logs []LogExcerpt `json:"logs,omitempty"`
+	// Scenario is the file, verbatim.
+	Scenario string `json:"scenario"`
+}
+
+// Declared compares the outcome with the scenario's expectation.
+type Declared struct {
+	Tool       string            `json:"tool"`
+	Verdict    Verdict           `json:"verdict"`
+	Checks     map[string]string `json:"checks,omitempty"`
+	AsDeclared bool              `json:"asDeclared"`
+	// Mismatches says, one sentence each, what came out otherwise.
+	Mismatches []string `json:"mismatches,omitempty"`
+}
+
+// Drill identifies a run.
+type Drill struct {
+	ID          string            `json:"id"`
+	Scenario    string            `json:"scenario"`
+	Description string            `json:"description,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Provider    string            `json:"provider"`
+	Method      string            `json:"method"`
+	Faults      []string          `json:"faults"`
+	Started     time.Time         `json:"started"`
+	// Seconds of wall time, provisioning to survey.
+	Seconds float64 `json:"seconds"`
+	// Version of restore-drill that ran it, and that judged it.
+	RunBy    string `json:"runBy"`
+	JudgedBy string `json:"judgedBy"`
+}
+
+// An Objective is a promise and what was measured of it.
+type Objective struct {
+	Name string `json:"name"`
+	// Unit is s, writes or profile: differences that the fidelity profile does not allow.
+	Unit string `json:"unit"`
+	// Target is absent when the scenario sets none; Measured is absent when it could not be measured.
+	Target   *float64 `json:"target,omitempty"`
+	Measured *float64 `json:"measured,omitempty"`
+	Verdict  Verdict  `json:"verdict"`
+	// Method says how the figure was got; Resolution is its error bound in Unit.
+	Method     string   `json:"method"`
+	Resolution *float64 `json:"resolution,omitempty"`
+}
+
+// Margin is what was left of the target, negative when it was missed. It is not known without both figures.
+func (o Objective) Margin() (margin float64, known bool) {
+	if o.Target == nil || o.Measured == nil {
+		return 0, false
+	}
+	return *o.Target - *o.Measured, true
+}
+
+// A Check is one judged question.
+type Check struct {
+	Name string `json:"name"`
+	// Title is the question in words.
+	Title   string  `json:"title"`
+	Verdict Verdict `json:"verdict"`
+	// Reason is one sentence; for a skipped check, why.
+	Reason   string    `json:"reason"`
+	Findings []Finding `json:"findings,omitempty"`
+	// Omitted counts findings beyond those listed.
+	Omitted int `json:"omitted,omitempty"`
+	// Evidence names the files of the run directory that were read.
+	Evidence []string `json:"evidence,omitempty"`
+}
+
+// A Finding is one thing that a check saw.
+type Finding struct {
+	Verdict Verdict `json:"verdict"`
+	// Subject is what it is about: an object, a writer, a mark.
+	Subject string `json:"subject,omitempty"`
+	Message string `json:"message"`
+	// Next is what a person should do about it.
+	Next string `json:"next,omitempty"`
+}
+
+// A Phase of the pipeline. Times are seconds since the drill began, on the monotonic clock.
+type Phase struct {
+	Name string `json:"name"`
+	// OnTrial phases are the backup tool's own work: when one fails, the backup failed.
+	OnTrial bool     `json:"onTrial,omitempty"`
+	Verdict Verdict  `json:"verdict"`
+	Start   *float64 `json:"start,omitempty"`
+	End     *float64 `json:"end,omitempty"`
+	Error   string   `json:"error,omitempty"`
+}
+
+// A Mark is an instant that matters to a measurement. A mark that was not reached is absent.
+type Mark struct {
+	Name string `json:"name"`
+	// At in seconds since the drill began; Wall is the same instant on the wall clock.
+	At   float64   `json:"at"`
+	Wall time.Time `json:"wall"`
+	// How it was seen, and the resolution of that in seconds.
+	How        string  `json:"how"`
+	Resolution float64 `json:"resolution"`
+}
+
+// A Step is one operation within a phase.
+type Step struct {
+	Phase string   `json:"phase"`
+	Name  string   `json:"name"`
+	Start float64  `json:"start"`
+	End   *float64 `json:"end,omitempty"`
+	// Detail is free text, without secrets.
+	Detail string `json:"detail,omitempty"`
+	Error  string `json:"error,omitempty"`
+}
+
+// RTO is the recovery time and where it went.
+type RTO struct {
+	Seconds float64 `json:"seconds"`
+	// Split holds consecutive intervals that add up to Seconds.
+	Split []Interval `json:"split"`
+}
+
+// An Interval between two marks.
+type Interval struct {
+	From    string  `json:"from"`
+	To      string  `json:"to"`
+	Seconds float64 `json:"seconds"`
+}
+
+// Ledger is the account of acknowledged writes, in the terms of Jepsen's set checker.
+type Ledger struct {
+	Writers []Writer `json:"writers"`
+	// Total over all writers.
+	Total Writer `json:"total"`
+	// RPO in seconds; absent when it could not be established.
+	RPO *float64 `json:"rpo,omitempty"`
+	// ByRevision is the second method: acknowledged writes above the artifact's revision; absent where the method has none.
+	ByRevision *int `json:"byRevision,omitempty"`
+	// Series is for the picture: writes a time bucket.
+	Series []LedgerBucket `json:"series,omitempty"`
+}
+
+// Revisions is ByRevision, or 0 without a second method.
+func (l Ledger) Revisions() int {
+	if l.ByRevision == nil {
+		return 0
+	}
+	return *l.ByRevision
+}
+
+// Agrees tells that there is a second method and that it counts the same losses.
+func (l Ledger) Agrees() bool { return l.ByRevision != nil && *l.ByRevision == l.Total.Lost }
+
+// A Writer is one sequential chain of one durability class.
+type Writer struct {
+	Class        string `json:"class"`
+	Attempted    int    `json:"attempted"`
+	Acknowledged int    `json:"acknowledged"`
+	// InDoubt writes timed out, were reset or got a 5xx: neither lost nor kept.
+	InDoubt int `json:"inDoubt"`
+	// Refused writes got a definite 4xx.
+	Refused int `json:"refused"`
+	// Lost = acknowledged and not there. Resurrected = deleted, acknowledged, and there again.
+	Lost        int `json:"lost"`
+	Resurrected int `json:"resurrected"`
+	// Unexpected is there and was never attempted, or has another value. Recovered was in doubt and is there.
+	Unexpected int `json:"unexpected"`
+	Recovered  int `json:"recovered"`
+	// Holes are lost writes older than a surviving one of the same chain.
+	Holes int `json:"holes"`
+	// RatePerSecond before the failure, and the rate that was asked for.
+	RatePerSecond float64 `json:"ratePerSecond"`
+	WantPerSecond float64 `json:"wantPerSecond"`
+	// RPO of this class in seconds.
+	RPO *float64 `json:"rpo,omitempty"`
+}
+
+// A LedgerBucket counts the writes acknowledged in one slice of time, by their fate.
+type LedgerBucket struct {
+	Start       float64 `json:"start"`
+	Seconds     float64 `json:"seconds"`
+	Kept        int     `json:"kept"`
+	Lost        int     `json:"lost"`
+	Resurrected int     `json:"resurrected"`
+	InDoubt     int     `json:"inDoubt"`
+}
+
+// Fidelity compares the census before with the census after.
+type Fidelity struct {
+	Profile string `json:"profile"`
+	// Before and After name what was compared.
+	Before CensusInfo `json:"before"`
+	After  CensusInfo `json:"after"`
+	Kinds  []KindRow  `json:"kinds"`
+	// Differences, unexpected ones first; Omitted counts those beyond the listed.
+	Differences []Difference `json:"differences,omitempty"`
+	Omitted     int          `json:"omitted,omitempty"`
+}
+
+// CensusInfo says what a census is of.
+type CensusInfo struct {
+	Objects int `json:"objects"`
+	// Revision of the store at which it was read, as the API calls it: resourceVersion.
+	Revision string `json:"revision,omitempty"`
+	How      string `json:"how"`
+	Complete bool   `json:"complete"`
+}
+
+// A KindRow counts one resource.
+type KindRow struct {
+	// Resource is group/version resource, for example apps/v1 deployments or v1 secrets.
+	Resource string `json:"resource"`
+	Before   int    `json:"before"`
+	After    int    `json:"after"`
+	Equal    int    `json:"equal"`
+	Lost     int    `json:"lost"`
+	Extra    int    `json:"extra"`
+	Changed  int    `json:"changed"`
+	Expected int    `json:"expected"`
+}
+
+// A Difference of one object. Class is lost, extra, changed or expected.
+type Difference struct {
+	Class     string `json:"class"`
+	Resource  string `json:"resource"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	// Rule and Because say why an expected difference is allowed.
+	Rule    string        `json:"rule,omitempty"`
+	Because string        `json:"because,omitempty"`
+	Fields  []FieldChange `json:"fields,omitempty"`
+}
+
+// A FieldChange of an object; Path is a JSON pointer (RFC 6901). Secret values are keyed digests.
+type FieldChange struct {
+	Path   string `json:"path"`
+	Before string `json:"before,omitempty"`
+	After  string `json:"after,omitempty"`
+	// Class is lost (only before), extra (only after) or changed; Rule names the profile rule that allows it.
+	Class string `json:"class"`
+	Rule  string `json:"rule,omitempty"`
+}
+
+// An AccessDifference is a privilege lost or gained.
+type AccessDifference struct {
+	Subject   string `json:"subject"`
+	Namespace string `json:"namespace,omitempty"`
+	// Change is lost or gained.
+	Change string `json:"change"`
+	Rule   string `json:"rule"`
+}
+
+// A Probe of the scenario and its last answer.
+type Probe struct {
+	Name    string  `json:"name"`
+	Verdict Verdict `json:"verdict"`
+	Detail  string  `json:"detail"`
+	// At is when it first passed, in seconds since the drill began.
+	At       *float64 `json:"at,omitempty"`
+	Attempts int      `json:"attempts"`
+}
+
+// An Artifact is a finished backup.
+type Artifact struct {
+	Name   string    `json:"name"`
+	Method string    `json:"method"`
+	Taken  time.Time `json:"taken"`
+	// Seconds that taking it took.
+	Seconds float64 `json:"seconds"`
+	Bytes   int64   `json:"bytes"`
+	SHA256  string  `json:"sha256"`
+	// Facts of the method: revision, cluster ID, keys ...
+	Facts map[string]string `json:"facts,omitempty"`
+	// Restored marks the one that was brought back.
+	Restored bool `json:"restored,omitempty"`
+}
+
+// Environment of the run.
+type Environment struct {
+	// Versions of the components, as each said of itself.
+	Versions map[string]string `json:"versions"`
+	OS       string            `json:"os"`
+	Arch     string            `json:"arch"`
+	CPUs     int               `json:"cpus"`
+	// MemoryBytes of the host.
+	MemoryBytes int64 `json:"memoryBytes"`
+	// Facts: file system of the state directory, fsync, CI ...
+	Facts map[string]string `json:"facts,omitempty"`
+}
+
+// A LogExcerpt is the tail of a component's log.
+type LogExcerpt struct {
+	Component string   `json:"component"`
+	Lines     []string `json:"lines"`
+}

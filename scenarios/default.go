@@ -1,0 +1,55 @@
+package scenarios
+
+import "time"
+
+// DefaultKubernetesVersion of a cluster whose scenario names none.
+const DefaultKubernetesVersion = "v1.36.3"
+
+// Default fills in what a scenario leaves out, but for the objectives: a target that is not set is not judged.
+func Default(s *Scenario) {
+	spec := &s.Spec
+	if spec.Backup.Method == "etcd" {
+		fill(&spec.Objectives.Fidelity, "etcd")
+	}
+	fill(&spec.Cluster.Version, DefaultKubernetesVersion)
+	fill(&spec.Cluster.EtcdMembers, 1)
+	fill(&spec.Cluster.Nodes, 3)
+	point(&spec.Cluster.StartTimeout, Duration{2 * time.Minute})
+	if spec.Seed.Workloads == nil {
+		spec.Seed.Workloads = []string{"standard"}
+	}
+	point(&spec.Seed.Objects, 500)
+	if spec.Seed.Kinds == nil {
+		spec.Seed.Kinds = []string{"ConfigMap", "Secret", "ServiceAccount", "Widget"}
+	}
+	fill(&spec.Seed.Size, "1Ki")
+	point(&spec.Seed.RandomSeed, 1)
+	point(&spec.Ledger.Rate, 20)
+	point(&spec.Ledger.Before, Duration{time.Second})
+	point(&spec.Ledger.After, Duration{time.Second})
+	fill(&spec.Backup.Count, 1)
+	point(&spec.Backup.Timeout, Duration{5 * time.Minute})
+	fill(&spec.Restore.EtcdMembers, spec.Cluster.EtcdMembers)
+	point(&spec.Restore.RevisionBump, true)
+	point(&spec.Restore.Timeout, Duration{5 * time.Minute})
+	fill(&spec.Expect.Tool, "completed")
+	fill(&spec.Expect.Verdict, "passed")
+}
+
+// fill a value that is not set.
+func fill[T comparable](v *T, value T) {
+	var zero T
+	if *v == zero {
+		*v = value
+	}
+}
+
+// point to a value where there is none.
+func point[T any](v **T, value T) {
+	if *v == nil {
+		*v = &value
+	}
+}
+
+// PayloadBytes of each generated object.
+func (s Seed) PayloadBytes() int { return s.Size.Bytes() }

@@ -1,0 +1,187 @@
+// Package scenarios holds the document a drill starts from: what fails, how the cluster is backed up and restored, and
+// what has to be true afterwards. It is plain data: it knows nothing of clusters, and nothing here runs anything.
+//
+// To add a scenario, put one YAML file beside this one (or under sabotage/, if it must come out failed or unknown).
+package scenarios
+
+import "go.yaml.in/yaml/v3"
+
+// APIVersion and Kind head every scenario file.
+const (
+	APIVersion = "restoredrill.io/v1alpha1"
+	Kind       = "Scenario"
+)
+
+// A Scenario describes one drill.
+type Scenario struct {
+	// APIVersion is restoredrill.io/v1alpha1.
+	APIVersion string `json:"apiVersion"`
+	// Kind is Scenario.
+	Kind     string   `json:"kind"`
+	Metadata Metadata `json:"metadata"`
+	Spec     Spec     `json:"spec"`
+
+	// positions of the values in the file, by path; nil when it was not parsed from one.
+	positions map[string]position
+}
+
+// Metadata names a scenario.
+type Metadata struct {
+	// Name is a DNS label. It names the drill in reports, in JUnit and on the command line.
+	Name string `json:"name"`
+	// Labels are free for the user: team, cadence, tier.
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// Spec is the drill itself, in the order in which it is read: what must hold first, what happens after.
+type Spec struct {
+	// Description says in one or two sentences what disaster this rehearses, and why.
+	Description string `json:"description,omitempty"`
+	// Objectives are the targets that the restore is judged against.
+	Objectives Objectives `json:"objectives"`
+	// Cluster is the cluster to lose.
+	Cluster Cluster `json:"cluster,omitempty"`
+	// Seed is what runs on it.
+	Seed Seed `json:"seed,omitempty"`
+	// Ledger sets how the data-loss measurement writes.
+	Ledger Ledger `json:"ledger,omitempty"`
+	// Backup sets how and when the cluster is backed up.
+	Backup Backup `json:"backup"`
+	// Faults strike in order, each at the moment its target calls for: those against the source cluster and the
+	// artifact when the failure is injected, those against the restored cluster and the evidence after the restore.
+	Faults []Fault `json:"faults"`
+	// Restore sets how the backup is brought back.
+	Restore Restore `json:"restore,omitempty"`
+	// Probes are what the restored service must answer before it counts as restored.
+	Probes []Probe `json:"probes,omitempty"`
+	// Expect declares how the drill comes out. A scenario that says nothing expects the tool to complete and every check to pass.
+	Expect Expect `json:"expect,omitempty"`
+}
+
+// Objectives are the promises on trial. A time or a count that is absent is measured and reported, but not judged; fidelity always is.
+type Objectives struct {
+	// RTO bounds the time from the visible failure to the service restored, for example 30s.
+	RTO *Duration `json:"rto,omitempty"`
+	// RPO bounds the age of the newest write up to which nothing is missing, for example 5m.
+	RPO *Duration `json:"rpo,omitempty"`
+	// LostWrites bounds the number of acknowledged writes that are missing after the restore.
+	LostWrites *int `json:"lostWrites,omitempty"`
+	// Fidelity names the profile of allowed differences: etcd (the default for an etcd restore).
+	Fidelity string `json:"fidelity,omitempty"`
+}
+
+// Cluster describes the source cluster. The restored cluster is its like.
+type Cluster struct {
+	// Version of Kubernetes, for example v1.36.3, which is the default.
+	Version string `json:"version,omitempty"`
+	// EtcdMembers is 1 (the default) or 3.
+	EtcdMembers int `json:"etcdMembers,omitempty"`
+	// Nodes is the number of simulated nodes; default 3.
+	Nodes int `json:"nodes,omitempty"`
+	// Encryption at rest of Secrets: secretbox or aescbc; absent for none.
+	Encryption string `json:"encryption,omitempty"`
+	// AuditLog turns the API server's audit log on (metadata level).
+	AuditLog bool `json:"auditLog,omitempty"`
+	// StartTimeout bounds the start of a cluster; default 2m.
+	StartTimeout *Duration `json:"startTimeout,omitempty"`
+}
+
+// Seed is the workload that the drill has to bring back.
+type Seed struct {
+	// Workloads names embedded manifest sets; default [standard]. An empty list seeds none.
+	Workloads []string `json:"workloads,omitempty"`
+	// Objects is the number of generated objects; default 500.
+	Objects *int `json:"objects,omitempty"`
+	// Kinds of the generated objects, dealt round robin; default ConfigMap, Secret, ServiceAccount, Widget.
+	Kinds []string `json:"kinds,omitempty"`
+	// Size of each generated object's payload in bytes, for example 1Ki, which is the default.
+	Size Size `json:"size,omitempty"`
+	// RandomSeed makes the generated objects and seeded offsets the same again; default 1.
+	RandomSeed *int64 `json:"randomSeed,omitempty"`
+	// Manifests are files or directories of the user's own, relative to the scenario file.
+	Manifests []string `json:"manifests,omitempty"`
+}
+
+// Ledger sets the writers whose acknowledged writes measure the RPO.
+type Ledger struct {
+	// Rate in writes a second, over all writers; default 20.
+	Rate *float64 `json:"rate,omitempty"`
+	// Before is how long the writers run before the first backup; default 1s.
+	Before *Duration `json:"before,omitempty"`
+	// After is how long they run on between the last backup and the failure: the exposure; default 1s.
+	After *Duration `json:"after,omitempty"`
+}
+
+// Backup sets the method and its schedule.
+type Backup struct {
+	// Method is etcd.
+	Method string `json:"method"`
+	// Count of backups taken while the ledger writes; default 1. The newest is restored.
+	Count int `json:"count,omitempty"`
+	// Every is the interval between the starts of two backups; needed when count is above 1.
+	Every *Duration `json:"every,omitempty"`
+	// Timeout of one backup; default 5m.
+	Timeout *Duration `json:"timeout,omitempty"`
+}
+
+// Fault names one failure of the catalogue and its parameters.
+type Fault struct {
+	// Name in the catalogue, for example etcd-data-lost.
+	Name string `json:"name"`
+	// Parameters of that fault; the JSON Schema (`restore-drill scenario schema`) lists them.
+	Parameters *yaml.Node `json:"parameters,omitempty"`
+}
+
+// Restore sets how the backup is brought back.
+type Restore struct {
+	// EtcdMembers of the restored cluster; default: as many as the source had.
+	EtcdMembers int `json:"etcdMembers,omitempty"`
+	// RevisionBump raises the restored store's revision and marks the past compacted, so that no client can take an
+	// old revision for a new one; default true. Turning it off is what a sabotage drill does.
+	RevisionBump *bool `json:"revisionBump,omitempty"`
+	// Timeout from the start of the restore to the service restored, after which the drill gives up; default 5m.
+	Timeout *Duration `json:"timeout,omitempty"`
+}
+
+// A Probe is a question to the restored cluster; exactly one of cel, get and command is set. The service is restored when every probe passes.
+type Probe struct {
+	// Name in the report; a DNS label.
+	Name string `json:"name"`
+	// CEL evaluates an expression over one object or a list.
+	CEL *CELProbe `json:"cel,omitempty"`
+	// Get asks the API server for a path, and passes on HTTP 200.
+	Get *GetProbe `json:"get,omitempty"`
+	// Command runs a program with KUBECONFIG set to the restored cluster, and passes on exit code 0.
+	Command *CommandProbe `json:"command,omitempty"`
+}
+
+// CELProbe evaluates Expression over the variable `object` (one object, when name is set) or `items` (a list).
+type CELProbe struct {
+	APIVersion string `json:"apiVersion"`
+	// Kind of the object or objects.
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name,omitempty"`
+	// Expression must give a bool, for example object.status.readyReplicas == object.spec.replicas.
+	Expression string `json:"expression"`
+}
+
+// GetProbe is an HTTP GET of an API path such as /readyz.
+type GetProbe struct {
+	Path string `json:"path"`
+}
+
+// CommandProbe is a program and its arguments, without a shell.
+type CommandProbe struct {
+	Argv []string `json:"argv"`
+}
+
+// Expect declares the outcome.
+type Expect struct {
+	// Tool is what the restore tool says: completed (the default) or refused.
+	Tool string `json:"tool,omitempty"`
+	// Verdict of the checks: passed (the default), failed or unknown.
+	Verdict string `json:"verdict,omitempty"`
+	// Checks names the checks that must come out other than passed, and how.
+	Checks map[string]string `json:"checks,omitempty"`
+}
