@@ -125,10 +125,8 @@ func prepare(o Options) (*drill, error) {
 	}
 	d.id = fmt.Sprintf("%s-%s-%s", o.Scenario.Metadata.Name, time.Now().UTC().Format("20060102t150405"), strings.ToLower(rand.Text()[:6]))
 	var errs []error
-	method, ok := backups.Methods()[d.spec.Backup.Method]
-	if !ok {
-		errs = append(errs, fmt.Errorf("unknown backup method %q", d.spec.Backup.Method))
-	}
+	method, err := backups.New(backups.Layer{Backup: d.spec.Backup, Velero: d.spec.Restore.Velero}, d.env())
+	errs = append(errs, err)
 	d.method = method
 	for _, f := range d.spec.Faults {
 		fault, err := faults.New(f)
@@ -160,6 +158,15 @@ func prepare(o Options) (*drill, error) {
 		return nil, errors.Join(err, rec.Close())
 	}
 	return d, nil
+}
+
+// env is what the drill lends its backup methods.
+func (d *drill) env() backups.Env {
+	tools := d.Provider.Tools()
+	return backups.Env{
+		DrillID: d.id, StateRoot: tools.StateRoot, RunDir: d.Dir, Toolchain: tools.Toolchain, Key: d.key,
+		Workloads: d.spec.Seed.Workloads, Manifests: manifests(d.Scenario, d.Path), ScenarioDir: filepath.Dir(d.Path), Progress: d.note,
+	}
 }
 
 func (d *drill) provision(ctx context.Context) error {
@@ -313,7 +320,7 @@ func (d *drill) restore(drillCtx context.Context) (err error) {
 	// The restored cluster has to live until it has been surveyed.
 	d.watchDeaths(drillCtx, restored, func(err error) error { return err })
 
-	err = d.method.Restore(ctx, d.chosen(), restored, backups.RestoreOptions{
+	_, err = d.method.Restore(ctx, d.chosen(), restored, backups.RestoreOptions{
 		NoRevisionBump: !*d.spec.Restore.RevisionBump,
 		Step:           d.beginStep,
 		Reached: func(mark, how string, resolution time.Duration) {

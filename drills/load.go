@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/restore-drill/restore-drill/drills/backups"
@@ -107,10 +106,7 @@ func Vocabulary() scenarios.Vocabulary {
 	for _, c := range checks.All() {
 		v.Checks = append(v.Checks, c.Name)
 	}
-	for name := range backups.Methods() {
-		v.Methods = append(v.Methods, name)
-	}
-	slices.Sort(v.Methods)
+	v.Methods = backups.Methods()
 	return v
 }
 

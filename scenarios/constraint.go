@@ -40,10 +40,11 @@ const labelLike = "lower case letters, digits and -, at most 63 of them"
 // Words that a scenario may use whatever is built in.
 var (
 	encryptions = []string{"secretbox", "aescbc"}
-	claims      = []string{"completed", "refused"}
+	claims      = []string{"completed", "partially failed", "failed", "failed validation", "missing", "refused"}
 	verdicts    = []string{"passed", "failed", "unknown"}
 	outcomes    = []string{"passed", "failed", "unknown", "skipped"}
-	profiles    = []string{"etcd"}
+	profiles    = []string{"etcd", "velero", "gitops"}
+	places      = []string{IntoFresh, IntoSource}
 )
 
 func number(f float64) *float64 { return &f }
@@ -77,12 +78,17 @@ func constraints(v Vocabulary) map[string]constraint {
 		"Backup.every":          positive,
 		"Backup.timeout":        positive,
 		"Fault.name":            {words: v.faultNames(), what: "fault"},
+		"Fault.after":           {words: v.Methods, what: "backup method"},
+		"Layer.ledger":          label,
+		"Restore.into":          {words: places, what: "place to restore into"},
+		"Restore.version":       {words: v.KubernetesVersions, what: "Kubernetes version"},
 		"Restore.etcdMembers":   members,
 		"Restore.timeout":       positive,
 		"Probe.name":            label,
 		"CELProbe.apiVersion":   {pattern: version, like: "version or group/version, such as v1 or apps/v1"},
 		"GetProbe.path":         {pattern: apiPath, like: "a path that begins with /"},
 		"Expect.tool":           {words: claims, what: "outcome of the tool"},
+		"Expect.backup":         {words: claims, what: "outcome of the tool"},
 		"Expect.verdict":        {words: verdicts, what: "verdict"},
 		"Expect.checks":         {words: outcomes, what: "outcome of a check", keys: v.Checks, keyWhat: "check"},
 	}

@@ -5,11 +5,20 @@ import "time"
 // DefaultKubernetesVersion of a cluster whose scenario names none.
 const DefaultKubernetesVersion = "v1.36.3"
 
+// Where a restore goes.
+const (
+	IntoFresh  = "fresh"
+	IntoSource = "source"
+)
+
+// methodProfiles are the fidelity profiles of the methods.
+var methodProfiles = map[string]string{"etcd": "etcd", "velero": "velero", "manifests": "gitops"}
+
 // Default fills in what a scenario leaves out, but for the objectives: a target that is not set is not judged.
 func Default(s *Scenario) {
 	spec := &s.Spec
-	if spec.Backup.Method == "etcd" {
-		fill(&spec.Objectives.Fidelity, "etcd")
+	if profile, ok := methodProfiles[spec.Backup.Method]; ok {
+		fill(&spec.Objectives.Fidelity, profile)
 	}
 	fill(&spec.Cluster.Version, DefaultKubernetesVersion)
 	fill(&spec.Cluster.EtcdMembers, 1)
@@ -27,13 +36,23 @@ func Default(s *Scenario) {
 	point(&spec.Ledger.Rate, 20)
 	point(&spec.Ledger.Before, Duration{time.Second})
 	point(&spec.Ledger.After, Duration{time.Second})
-	fill(&spec.Backup.Count, 1)
-	point(&spec.Backup.Timeout, Duration{5 * time.Minute})
+	spec.Backup.fill()
+	for i := range spec.Layers {
+		spec.Layers[i].Backup.fill()
+	}
+	fill(&spec.Restore.Into, IntoFresh)
+	fill(&spec.Restore.Version, spec.Cluster.Version)
 	fill(&spec.Restore.EtcdMembers, spec.Cluster.EtcdMembers)
 	point(&spec.Restore.RevisionBump, true)
 	point(&spec.Restore.Timeout, Duration{5 * time.Minute})
+	fill(&spec.Expect.Backup, "completed")
 	fill(&spec.Expect.Tool, "completed")
 	fill(&spec.Expect.Verdict, "passed")
+}
+
+func (b *Backup) fill() {
+	fill(&b.Count, 1)
+	point(&b.Timeout, Duration{5 * time.Minute})
 }
 
 // fill a value that is not set.

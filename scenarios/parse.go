@@ -202,6 +202,7 @@ func (d *decoder) judge(spec Spec, v Vocabulary) {
 	case spec.Backup.Count <= 1 && !d.tainted["spec.backup.count"] && d.sound("spec.backup.every"):
 		d.wrong("spec.backup.every", "has no effect on one backup: set spec.backup.count above 1")
 	}
+	d.layers(spec)
 	for i, fault := range spec.Faults {
 		d.parameters(fmt.Sprintf("spec.faults[%d]", i), fault, v.Faults[fault.Name])
 	}
@@ -211,6 +212,45 @@ func (d *decoder) judge(spec Spec, v Vocabulary) {
 	}
 	if e := spec.Expect; !d.tainted["spec.expect.verdict"] && (e.Verdict == "" || e.Verdict == "passed") {
 		d.cannotPass(e)
+	}
+}
+
+// layers reports what does not fit together: the settings of one method beside another, a fault after a layer that there is not.
+func (d *decoder) layers(spec Spec) {
+	methods := []string{spec.Backup.Method}
+	d.method("spec.backup", spec.Backup, "spec.restore", spec.Restore.Velero)
+	for i, l := range spec.Layers {
+		path := fmt.Sprintf("spec.layers[%d]", i)
+		d.method(path+".backup", l.Backup, path, l.Velero)
+		if l.Backup.Method == "etcd" && d.sound(path+".backup.method") {
+			d.wrong(path+".backup.method", "an etcd snapshot is the whole store: it can only be spec.backup, below every layer")
+		}
+		if d.sound(path + ".backup.count") {
+			d.wrong(path+".backup.count", "a layer is backed up once: leave it out")
+		}
+		methods = append(methods, l.Backup.Method)
+	}
+	for i, f := range spec.Faults {
+		path := fmt.Sprintf("spec.faults[%d].after", i)
+		if f.After != "" && d.sound(path) && !slices.Contains(methods[:len(methods)-1], f.After) {
+			d.wrong(path, "no layer comes after %s: nothing would repair what the fault breaks", f.After)
+		}
+	}
+	if spec.Restore.Into == IntoSource && spec.Backup.Method == "etcd" && d.sound("spec.restore.into") {
+		d.wrong("spec.restore.into", "an etcd snapshot is restored into a fresh cluster: leave it out")
+	}
+}
+
+// method reports settings of one method at another.
+func (d *decoder) method(backup string, b Backup, restore string, r *VeleroRestore) {
+	if b.Velero != nil && b.Method != "velero" && d.sound(backup+".velero") {
+		d.wrong(backup+".velero", "has no effect on method %s", b.Method)
+	}
+	if b.Manifests != nil && b.Method != "manifests" && d.sound(backup+".manifests") {
+		d.wrong(backup+".manifests", "has no effect on method %s", b.Method)
+	}
+	if r != nil && b.Method != "velero" && d.sound(restore+".velero") {
+		d.wrong(restore+".velero", "has no effect on method %s", b.Method)
 	}
 }
 
@@ -272,8 +312,9 @@ func (d *decoder) probe(path string, p Probe, names map[string]int, i int, cel f
 
 // cannotPass reports what a drill that is expected to pass cannot come out with.
 func (d *decoder) cannotPass(e Expect) {
-	if e.Tool == "refused" {
-		d.wrong("spec.expect.tool", "a refused restore cannot come out passed: set spec.expect.verdict to failed")
+	switch e.Tool {
+	case "refused", "failed", "failed validation", "missing":
+		d.wrong("spec.expect.tool", "a restore that is %s cannot come out passed: set spec.expect.verdict to failed", e.Tool)
 	}
 	for _, check := range slices.Sorted(maps.Keys(e.Checks)) {
 		if outcome := e.Checks[check]; outcome == "failed" || outcome == "unknown" {

@@ -47,6 +47,9 @@ type Spec struct {
 	Ledger Ledger `json:"ledger,omitempty"`
 	// Backup sets how and when the cluster is backed up.
 	Backup Backup `json:"backup"`
+	// Layers are further backups, taken of the same cluster and brought back onto the restored one, one after the other: a Velero backup of
+	// a namespace above an etcd snapshot of the whole.
+	Layers []Layer `json:"layers,omitempty"`
 	// Faults strike in order, each at the moment its target calls for: those against the source cluster and the
 	// artifact when the failure is injected, those against the restored cluster and the evidence after the restore.
 	Faults []Fault `json:"faults"`
@@ -66,7 +69,7 @@ type Objectives struct {
 	RPO *Duration `json:"rpo,omitempty"`
 	// LostWrites bounds the number of acknowledged writes that are missing after the restore.
 	LostWrites *int `json:"lostWrites,omitempty"`
-	// Fidelity names the profile of allowed differences: etcd (the default for an etcd restore).
+	// Fidelity names the profile of allowed differences: etcd, velero or gitops; the default is that of the backup method.
 	Fidelity string `json:"fidelity,omitempty"`
 }
 
@@ -114,7 +117,7 @@ type Ledger struct {
 
 // Backup sets the method and its schedule.
 type Backup struct {
-	// Method is etcd.
+	// Method is etcd, velero or manifests.
 	Method string `json:"method"`
 	// Count of backups taken while the ledger writes; default 1. The newest is restored.
 	Count int `json:"count,omitempty"`
@@ -122,18 +125,40 @@ type Backup struct {
 	Every *Duration `json:"every,omitempty"`
 	// Timeout of one backup; default 5m.
 	Timeout *Duration `json:"timeout,omitempty"`
+	// Velero sets what a backup of the method velero takes, in Velero's own terms.
+	Velero *VeleroBackup `json:"velero,omitempty"`
+	// Manifests are the files or directories that the method manifests brings back, relative to the scenario file; default what was seeded.
+	Manifests []string `json:"manifests,omitempty"`
+}
+
+// A Layer is a backup that is restored onto the cluster that the layers before it brought back.
+type Layer struct {
+	// Backup is taken once, when those of spec.backup are done.
+	Backup Backup `json:"backup"`
+	// Velero sets how a backup of the method velero is restored, in Velero's own terms.
+	Velero *VeleroRestore `json:"velero,omitempty"`
+	// Ledger is a namespace into which a second ledger writes, so that this layer's own RPO can be measured; absent for none.
+	Ledger string `json:"ledger,omitempty"`
 }
 
 // Fault names one failure of the catalogue and its parameters.
 type Fault struct {
 	// Name in the catalogue, for example etcd-data-lost.
 	Name string `json:"name"`
+	// After names the method of a layer: the fault strikes the restored cluster once that layer is back, and the next one repairs it.
+	After string `json:"after,omitempty"`
 	// Parameters of that fault; the JSON Schema (`restore-drill scenario schema`) lists them.
 	Parameters *yaml.Node `json:"parameters,omitempty"`
 }
 
 // Restore sets how the backup is brought back.
 type Restore struct {
+	// Into is fresh, a new cluster (the default), or source: the cluster that the backup was taken of, which has to have survived the failure.
+	Into string `json:"into,omitempty"`
+	// Version of Kubernetes of the new cluster; default the source's.
+	Version string `json:"version,omitempty"`
+	// Velero sets how a backup of the method velero is restored, in Velero's own terms.
+	Velero *VeleroRestore `json:"velero,omitempty"`
 	// EtcdMembers of the restored cluster; default: as many as the source had.
 	EtcdMembers int `json:"etcdMembers,omitempty"`
 	// RevisionBump raises the restored store's revision and marks the past compacted, so that no client can take an
@@ -178,8 +203,11 @@ type CommandProbe struct {
 
 // Expect declares the outcome.
 type Expect struct {
-	// Tool is what the restore tool says: completed (the default) or refused.
+	// Tool is what the tool says of the restore: completed (the default), partially failed, failed, failed validation, refused, or missing when it
+	// does not find its backup.
 	Tool string `json:"tool,omitempty"`
+	// Backup is what it says of the backup, in the same words: completed by default.
+	Backup string `json:"backup,omitempty"`
 	// Verdict of the checks: passed (the default), failed or unknown.
 	Verdict string `json:"verdict,omitempty"`
 	// Checks names the checks that must come out other than passed, and how.

@@ -20,12 +20,14 @@ var (
 	scenarioSource []byte
 	//go:embed unit.go
 	unitSource []byte
+	//go:embed velero.go
+	veleroSource []byte
 )
 
 // Schema is the JSON Schema of a scenario file, made from the types and from what a scenario may name. It is shipped as
 // schema.json.
 func Schema(v Vocabulary) ([]byte, error) {
-	g, err := jsonschema.New(append([][]byte{scenarioSource, unitSource}, v.Sources...)...)
+	g, err := jsonschema.New(append([][]byte{scenarioSource, unitSource, veleroSource}, v.Sources...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -28,18 +28,19 @@ import (
 	"github.com/restore-drill/restore-drill/internal/evidence"
 )
 
-// Methods by name.
-func Methods() map[string]Method {
-	return map[string]Method{"etcd": NewEtcd()}
-}
-
 // NewEtcd makes the method that backs up the store itself: a snapshot of one etcd member, and the key material without which nobody can
 // use it.
 func NewEtcd() Method { return etcdMethod{} }
 
 type etcdMethod struct{}
 
-func (etcdMethod) Name() string { return "etcd" }
+func (etcdMethod) Name() string        { return "etcd" }
+func (etcdMethod) RestoresStore() bool { return true }
+
+// The store needs no preparation, and nothing is left running.
+func (etcdMethod) Check(context.Context) error                     { return nil }
+func (etcdMethod) Prepare(context.Context, clusters.Cluster) error { return nil }
+func (etcdMethod) Close(context.Context) error                     { return nil }
 
 // askTimeout bounds the search for a member to take the snapshot from.
 const askTimeout = 3 * time.Second
@@ -61,7 +62,7 @@ func (m etcdMethod) Backup(ctx context.Context, source clusters.Cluster, dir str
 	spec := source.Spec()
 	a := &Artifact{
 		Dir: dir, Name: filepath.Base(dir), Method: m.Name(), Taken: began.UTC(), Files: map[string]File{}, Facts: map[string]string{},
-		Version: spec.Version, EtcdMembers: spec.EtcdMembers, Encryption: spec.Encryption,
+		Version: spec.Version, EtcdMembers: spec.EtcdMembers, Encryption: spec.Encryption, Claim: evidence.Completed,
 	}
 	if err := a.takeSnapshot(ctx, source.Store()); err != nil {
 		return nil, err
@@ -159,7 +160,7 @@ func (a *Artifact) takeMaterial(material fs.FS) error {
 
 // Restore follows the order that kubernetes.io gives: every member of the store anew from the same snapshot, as a new cluster; then the API
 // server; then the controllers.
-func (m etcdMethod) Restore(ctx context.Context, a *Artifact, target clusters.Cluster, opts RestoreOptions) error {
+func (m etcdMethod) Restore(ctx context.Context, a *Artifact, target clusters.Cluster, opts RestoreOptions) (string, error) {
 	r := &etcdRestore{Artifact: a, target: target, RestoreOptions: opts}
 	if r.Reached == nil {
 		r.Reached = func(string, string, time.Duration) {}
@@ -167,10 +168,14 @@ func (m etcdMethod) Restore(ctx context.Context, a *Artifact, target clusters.Cl
 	if r.Step == nil {
 		r.Step = func(string, string) func(error) { return func(error) {} }
 	}
-	if err := r.run(ctx); err != nil {
-		return fmt.Errorf("restore artifact %s into cluster %s: %w", a.Name, target.Name(), err)
+	err := r.run(ctx)
+	if errors.Is(err, ErrRefused) {
+		err = &ClaimError{evidence.Refused, err}
 	}
-	return nil
+	if err != nil {
+		return "", fmt.Errorf("restore artifact %s into cluster %s: %w", a.Name, target.Name(), err)
+	}
+	return evidence.Completed, nil
 }
 
 type etcdRestore struct {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
+
+	"github.com/restore-drill/restore-drill/internal/toolchain"
 )
 
 // A Provider makes clusters of one sort.
@@ -21,10 +23,19 @@ type Provider interface {
 	Limits() []string
 	// Check tells whether this machine can run the provider, with an error that names what to install or set. It may build what is missing.
 	Check(ctx context.Context, spec Spec) error
+	// Tools are lent to backup methods whose servers run beside the clusters.
+	Tools() Tools
 	// Create makes a cluster that is ready to be started: its place, addresses and key material exist, and nothing runs that a
 	// restore would have to undo. It reports what it makes to an owner file before it makes it, so that cleanup finds it
 	// after a SIGKILL. When it fails it leaves nothing.
 	Create(ctx context.Context, spec Spec) (Cluster, error)
+}
+
+// Tools of a provider.
+type Tools struct {
+	Toolchain *toolchain.Toolchain
+	// StateRoot holds the places of what runs for a drill, under its ID.
+	StateRoot string
 }
 
 // Spec says what cluster to make.

@@ -73,6 +73,8 @@ const (
 
 var binaries = []string{etcdName, apiServerName, controllerManagerName, schedulerName, kwokName}
 
+func (p *processProvider) Tools() Tools { return Tools{p.Toolchain, p.StateRoot} }
+
 func (p *processProvider) Check(ctx context.Context, spec Spec) error {
 	errs := []error{spec.check()}
 	if err := os.MkdirAll(p.StateRoot, 0o700); err != nil {

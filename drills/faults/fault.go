@@ -40,8 +40,16 @@ type Target int
 const (
 	// Source faults break the running source cluster.
 	Source Target = iota
-	// Artifact faults damage the backup before it is restored.
+	// Artifact faults damage the backup before it is restored, or the store that it lies in.
 	Artifact
+	// DuringBackup faults strike while the tool takes the newest backup.
+	DuringBackup
+	// Procedure faults have the restore carried out wrongly.
+	Procedure
+	// Empty faults strike the new cluster before anything is restored into it.
+	Empty
+	// DuringRestore faults strike while the tool restores.
+	DuringRestore
 	// Restored faults change the restored cluster behind the drill's back, before the survey (sabotage).
 	Restored
 	// Evidence faults damage the run directory before it is judged (sabotage).
@@ -49,17 +57,23 @@ const (
 )
 
 func (t Target) String() string {
-	return [...]string{"source cluster", "artifact", "restored cluster", "evidence"}[t]
+	return [...]string{"source cluster", "artifact", "tool while it backs up", "way of restoring", "empty new cluster", "tool while it restores",
+		"restored cluster", "evidence"}[t]
 }
 
 // A Scene is all that a fault may touch.
 type Scene struct {
+	// Source is the cluster that is to be lost; for a fault that strikes after a layer, the restored one.
 	Source clusters.Cluster
 	// Restored is nil until the restore has made it; only faults that strike it come after it is done.
 	Restored clusters.Cluster
 	// Artifacts taken, oldest first. The drill restores the one at index Chosen, the newest unless a fault changes that.
 	Artifacts []*backups.Artifact
 	Chosen    int
+	// Procedure of the restore, which Procedure faults change.
+	Procedure *backups.Procedure
+	// Method is that of the first layer.
+	Method backups.Method
 	// RunDir is the run directory.
 	RunDir string
 	// Rand is seeded by the scenario.

@@ -11,6 +11,7 @@
 //	freshness.json        Freshness: identities of the source and of the restored cluster
 //	informer.json         Informer: the stale client's view against a fresh list
 //	probes.jsonl          ProbeResult, every attempt
+//	tool-*.json           ToolResult: what the backup tool says of one of its operations
 //	artifacts/NAME/       one backup each: artifact.json and the method's own files, 0600 in 0700
 //	logs/CLUSTER/*.log    component logs
 //
@@ -18,6 +19,7 @@
 package evidence
 
 import (
+	"fmt"
 	"time"
 )
 
@@ -69,7 +71,8 @@ const (
 	StepStarted  = "step-started"
 	StepEnded    = "step-ended"
 	MarkReached  = "mark"
-	// Claim is what a backup tool says of its own work: Name is backup or restore, Detail is completed or refused, Error the tool's words.
+	// Claim is what a backup tool says of its own work: Name is backup or restore, Detail one of the Claims, Error the tool's words. Layer is
+	// the method, where there are several.
 	Claim = "claim"
 	// ArtifactChosen says which artifact the restore brings back: Name is the artifact's.
 	ArtifactChosen = "artifact-chosen"
@@ -77,6 +80,16 @@ const (
 	Note = "note"
 	// DrillEnded closes the timeline; without it the run was interrupted and its verdict is unknown.
 	DrillEnded = "drill-ended"
+)
+
+// What a tool can say of its own work.
+const (
+	Completed        = "completed"
+	PartiallyFailed  = "partially failed"
+	Failed           = "failed"
+	FailedValidation = "failed validation"
+	Missing          = "missing" // it does not find its backup
+	Refused          = "refused" // it found the backup unfit before it did anything
 )
 
 // Names of the phases.
@@ -107,8 +120,11 @@ const (
 	MarkArtifactOK     = "artifact verified"
 	MarkStoreRestored  = "store restored" // data laid in place
 	MarkStoreServing   = "store serving"
-	MarkAPIServing     = "api serving" // first authorised answer
-	MarkAPIReady       = "api ready"   // readyz
+	MarkAPIServing     = "api serving"      // first authorised answer
+	MarkAPIReady       = "api ready"        // readyz
+	MarkToolReady      = "tool ready"       // the backup tool runs on the restored cluster
+	MarkBackupFound    = "backup found"     // and sees the backup in its store
+	MarkObjectsBack    = "objects restored" // and says that it has brought back what it could
 	MarkWriteAccepted  = "write accepted"
 	MarkControllers    = "controllers converged"
 	MarkWorkloads      = "workloads ready"
@@ -124,6 +140,8 @@ type Event struct {
 	Kind  string        `json:"kind"`
 	Name  string        `json:"name,omitempty"`
 	Phase string        `json:"phase,omitempty"`
+	// Layer is the backup method that it is about, in a drill of several.
+	Layer string `json:"layer,omitempty"`
 	// Detail is free text without secrets; for a mark, how it was seen.
 	Detail string `json:"detail,omitempty"`
 	// Resolution of a mark: the longest time by which it may have been seen late.
@@ -165,6 +183,47 @@ type StoreKey struct {
 	AfterRevision  int64  `json:"afterRevision,omitempty"`
 	// Encrypted values can only be told to have been rewritten, not whether they still say the same.
 	Encrypted bool `json:"encrypted,omitempty"`
+}
+
+// A ToolResult is what a backup tool says of one operation, item by item where it tells.
+type ToolResult struct {
+	// Tool and Operation: velero, backup or restore. Name is the tool's own name of it.
+	Tool      string `json:"tool"`
+	Operation string `json:"operation"`
+	Name      string `json:"name"`
+	// Claim is one of the Claims; Phase is the tool's own word for it.
+	Claim     string    `json:"claim"`
+	Phase     string    `json:"phase"`
+	Started   time.Time `json:"started"`
+	Completed time.Time `json:"completed"`
+	// Items that it means to handle, and that it says it has handled.
+	Items    int           `json:"items"`
+	Handled  int           `json:"handled"`
+	Warnings []ToolMessage `json:"warnings"`
+	Errors   []ToolMessage `json:"errors"`
+	// Objects that it names, with what it did to them: created, updated, skipped, failed. Nil when it does not tell.
+	Objects []ToolObject `json:"objects,omitempty"`
+}
+
+// A ToolMessage is a warning or an error of a backup tool.
+type ToolMessage struct {
+	// Scope is a namespace, cluster, or the tool itself.
+	Scope   string `json:"scope"`
+	Message string `json:"message"`
+}
+
+// A ToolObject is one object that a backup tool says it handled.
+type ToolObject struct {
+	// Resource is group/version kind as the tool writes it: apps/v1/Deployment, v1/Secret.
+	Resource  string `json:"resource"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	Action    string `json:"action"`
+}
+
+// ToolFile is the name of the file with the nth result of an operation of a tool.
+func ToolFile(tool, operation string, n int) string {
+	return fmt.Sprintf("tool-%s-%s-%03d.json", tool, operation, n)
 }
 
 // An AccessRule is one thing that a subject may do, as the cluster's own authorizer listed it.

@@ -21,7 +21,7 @@ var mayImport = map[string][]string{
 	"drills":          {"drills/clusters", "drills/backups", "drills/faults", "drills/checks", "scenarios", "reports", "fixtures", "internal"},
 	"drills/checks":   {"scenarios", "reports", "internal"},
 	"drills/faults":   {"drills/backups", "drills/clusters", "scenarios", "internal"},
-	"drills/backups":  {"drills/clusters", "internal"},
+	"drills/backups":  {"drills/clusters", "scenarios", "fixtures", "internal"},
 	"drills/clusters": {"internal"},
 	"fixtures":        {"internal"},
 	"scenarios":       {"internal/jsonschema"},

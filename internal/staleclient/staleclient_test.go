@@ -84,14 +84,15 @@ func TestRestoreUnderALiveInformer(t *testing.T) {
 
 	restoreUnder := func(bump bool) evidence.Informer {
 		target := create(fmt.Sprintf("bump-%t", bump))
-		require.NoError(t, backups.NewEtcd().Restore(t.Context(), artifact, target, backups.RestoreOptions{
+		_, err := backups.NewEtcd().Restore(t.Context(), artifact, target, backups.RestoreOptions{
 			NoRevisionBump: !bump,
 			Reached: func(mark, _ string, _ time.Duration) {
 				if mark == evidence.MarkAPIServing {
 					require.NoError(t, under[bump].Redirect(target.Config().Host))
 				}
 			},
-		}))
+		})
+		require.NoError(t, err)
 		defer target.Delete(context.WithoutCancel(t.Context()))
 		seen := under[bump].Observe(t.Context(), target.Config())
 		if bump {

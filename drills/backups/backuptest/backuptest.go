@@ -201,7 +201,7 @@ func (s *suite) refused(t *testing.T, a *backups.Artifact) {
 	require.NoError(t, os.Chmod(file, 0o600))
 	require.NoError(t, os.Truncate(file, a.Files[largest].Bytes/2))
 	target := s.create(t, "refused")
-	err = s.Restore(t.Context(), damaged, target, backups.RestoreOptions{Reached: func(mark, _ string, _ time.Duration) {
+	_, err = s.Restore(t.Context(), damaged, target, backups.RestoreOptions{Reached: func(mark, _ string, _ time.Duration) {
 		t.Errorf("mark %q was reached with a damaged artifact", mark)
 	}})
 	require.ErrorIs(t, err, backups.ErrRefused)
@@ -223,7 +223,7 @@ func (s *suite) interrupted(t *testing.T, a *backups.Artifact) {
 			defer cancel()
 			target := s.create(t, "interrupted")
 			before := fingerprint(t, a.Dir)
-			err := s.Restore(ctx, a, target, backups.RestoreOptions{Reached: func(mark, _ string, _ time.Duration) {
+			_, err := s.Restore(ctx, a, target, backups.RestoreOptions{Reached: func(mark, _ string, _ time.Duration) {
 				if mark == at {
 					cancel()
 				}
@@ -244,7 +244,7 @@ func (s *suite) restore(t *testing.T, a *backups.Artifact, name string) map[stri
 	var mu sync.Mutex
 	var marks []string
 	var open atomic.Int32
-	err := s.Restore(t.Context(), a, target, backups.RestoreOptions{
+	claim, err := s.Restore(t.Context(), a, target, backups.RestoreOptions{
 		Reached: func(mark, how string, _ time.Duration) {
 			require.NotEmpty(t, how)
 			mu.Lock()
@@ -261,6 +261,7 @@ func (s *suite) restore(t *testing.T, a *backups.Artifact, name string) map[stri
 		},
 	})
 	require.NoError(t, err)
+	require.Equal(t, evidence.Completed, claim)
 	require.Zero(t, open.Load(), "steps that did not end")
 	require.Equal(t, before, fingerprint(t, a.Dir), "the artifact was written to")
 	for _, mark := range []string{evidence.MarkArtifactOK, evidence.MarkStoreRestored, evidence.MarkAPIServing, evidence.MarkAPIReady} {
