@@ -277,7 +277,7 @@ func (c *processCluster) lost(err error) {
 
 // reserve keeps a port for as long as the cluster is there.
 func (c *processCluster) reserve() (*proc.Port, error) {
-	p, err := proc.ReservePort()
+	p, err := proc.ReservePort(proc.ReusePort)
 	if err == nil {
 		c.ports = append(c.ports, p)
 	}

@@ -18,7 +18,7 @@ var shared = net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err
 }}
 
 func TestReservedPortServesItsChildAndNobodyElse(t *testing.T) {
-	p, err := ReservePort()
+	p, err := ReservePort(ReusePort)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Release()) })
 
@@ -47,7 +47,7 @@ func TestReservedPortServesItsChildAndNobodyElse(t *testing.T) {
 func TestReservedPortsDiffer(t *testing.T) {
 	seen := map[int]bool{}
 	for range 200 {
-		p, err := ReservePort()
+		p, err := ReservePort(ReusePort)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, p.Release()) })
 		require.False(t, seen[p.Number], "port %d was given out twice", p.Number)
@@ -56,7 +56,7 @@ func TestReservedPortsDiffer(t *testing.T) {
 }
 
 func TestReleasedPortIsFree(t *testing.T) {
-	p, err := ReservePort()
+	p, err := ReservePort(ReusePort)
 	require.NoError(t, err)
 	require.NoError(t, p.Release())
 	require.NoError(t, p.Release())

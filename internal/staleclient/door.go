@@ -33,7 +33,7 @@ type door struct {
 }
 
 func newDoor(backend string) (*door, error) {
-	port, err := proc.ReservePort()
+	port, err := proc.ReservePort(proc.ReusePort)
 	if err != nil {
 		return nil, err
 	}

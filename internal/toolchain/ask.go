@@ -3,6 +3,7 @@ package toolchain
 import (
 	"bytes"
 	"context"
+	"debug/buildinfo"
 	"errors"
 	"fmt"
 	"os"
@@ -22,8 +23,9 @@ type identity struct {
 	modified time.Time
 }
 
-// printed matches the version in what components print: "etcd Version: 3.6.16", "Kubernetes v1.36.3", "kwok version v0.8.0 go1.26".
-var printed = regexp.MustCompile(`(?mi)^(?:etcd version:|etcdutl version:|kubernetes|kwok version) v?(\d\S*)`)
+// printed matches the version in what components print: "etcd Version: 3.6.16", "Kubernetes v1.36.3", "kwok version v0.8.0 go1.26",
+// "Version  : 1.8.0" (versitygw), "\tVersion: v1.18.3" (velero).
+var printed = regexp.MustCompile(`(?mi)^\s*(?:(?:etcd |etcdutl )?version *:|kubernetes|kwok version) v?(\d\S*)`)
 
 // ask has a binary tell its version, once as long as the file stays the same. The error is fs.ErrNotExist where there is no file.
 func (t *Toolchain) ask(ctx context.Context, c component, file string) (string, error) {
@@ -48,26 +50,44 @@ func (t *Toolchain) ask(ctx context.Context, c component, file string) (string, 
 }
 
 func ask(ctx context.Context, c component, file string) (string, error) {
+	if len(c.ask) == 0 {
+		return read(c.origin(), file)
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, askTimeout, fmt.Errorf("no answer within %s", askTimeout))
 	defer cancel()
-	cmd := exec.CommandContext(ctx, file, c.ask)
+	cmd := exec.CommandContext(ctx, file, c.ask...)
 	// A program that leaves its output open to a child must not keep us.
 	cmd.WaitDelay = time.Second
 	// Its own settings come from the environment too, and a wrong one would keep it from answering.
 	cmd.Env = []string{}
+	called := strings.Join(cmd.Args, " ")
 	out, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
 		// A file that is there and whose interpreter is not would read as a missing one.
-		return "", errors.New(strings.TrimSpace(fmt.Sprintf("%s %s: %v: %s", file, c.ask, err, lastLine(out))))
+		return "", errors.New(strings.TrimSpace(fmt.Sprintf("%s: %v: %s", called, err, lastLine(out))))
 	}
 	found := printed.FindSubmatch(out)
 	if found == nil {
-		return "", fmt.Errorf("%s %s printed %q", file, c.ask, lastLine(out))
+		return "", fmt.Errorf("%s printed %q", called, lastLine(out))
 	}
 	return "v" + string(found[1]), nil
+}
+
+// read finds the version of the module in the build information of a binary, whether it was built in that module or from a set that requires it.
+func read(module, file string) (string, error) {
+	info, err := buildinfo.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	for _, m := range append(info.Deps, &info.Main) {
+		if m.Path == module && m.Replace == nil {
+			return m.Version, nil
+		}
+	}
+	return "", fmt.Errorf("%s was not built from %s", file, module)
 }
 
 func lastLine(out []byte) string {

@@ -127,7 +127,7 @@ func (t *Toolchain) buildLocked(ctx context.Context, goTool, dir string, s *set,
 		if reason, err := t.misfit(ctx, c, file); err != nil {
 			return err
 		} else if reason != "" {
-			return fmt.Errorf("check %s: %s, and %s is pinned", c.name, reason, s.version())
+			return fmt.Errorf("check %s: %s, and %s is pinned", c.name, reason, c.version())
 		}
 		info, err := os.Stat(file)
 		if err != nil {
@@ -136,7 +136,7 @@ func (t *Toolchain) buildLocked(ctx context.Context, goTool, dir string, s *set,
 		if err := os.Rename(file, filepath.Join(dir, c.name)); err != nil {
 			return err
 		}
-		t.say("built %s %s in %s", c.name, s.version(), elapsed(info.ModTime().Sub(started)))
+		t.say("built %s %s in %s", c.name, c.version(), elapsed(info.ModTime().Sub(started)))
 	}
 	return nil
 }

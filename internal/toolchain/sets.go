@@ -1,6 +1,7 @@
 package toolchain
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -29,7 +30,7 @@ type set struct {
 	// name of its files, and of its directory in the cache.
 	name     string
 	mod, sum []byte
-	// module whose pinned version is that of the set's components.
+	// module whose pinned version is that of the set, and of its components where they do not name their own.
 	module     string
 	components []component
 	// stamp gives the linker's -X settings for a version: upstream's build sets them, and a plain go build does not.
@@ -41,9 +42,12 @@ type component struct {
 	name string
 	// pkg is the Go package of its main function.
 	pkg string
-	// ask is the argument that makes it print its version and exit.
-	ask string
-	set *set
+	// ask are the arguments that make it print its version and exit. A program without such has the version of its module in the
+	// build information that Go puts into every binary.
+	ask []string
+	// module that it comes from, where that is not its set's.
+	module string
+	set    *set
 }
 
 // sets that are built whatever the version of Kubernetes.
@@ -52,8 +56,8 @@ var sets = []*set{
 		name:   "etcd",
 		module: "go.etcd.io/etcd/server/v3",
 		components: []component{
-			{name: "etcd", pkg: "go.etcd.io/etcd/server/v3", ask: "--version"},
-			{name: "etcdutl", pkg: "go.etcd.io/etcd/etcdutl/v3", ask: "version"},
+			{name: "etcd", pkg: "go.etcd.io/etcd/server/v3", ask: []string{"--version"}},
+			{name: "etcdutl", pkg: "go.etcd.io/etcd/etcdutl/v3", ask: []string{"version"}},
 		},
 		stamp: func(version string) []string {
 			const pkg = "go.etcd.io/etcd/api/v3/version."
@@ -67,9 +71,37 @@ var sets = []*set{
 	load(&set{
 		name:       "kwok",
 		module:     "sigs.k8s.io/kwok",
-		components: []component{{name: "kwok", pkg: "sigs.k8s.io/kwok/cmd/kwok", ask: "--version"}},
+		components: []component{{name: "kwok", pkg: "sigs.k8s.io/kwok/cmd/kwok", ask: []string{"--version"}}},
 		stamp: func(version string) []string {
 			return []string{"sigs.k8s.io/kwok/pkg/consts.Version=" + strings.TrimPrefix(version, "v")}
+		},
+	}),
+	load(&set{
+		name:   "versitygw",
+		module: "github.com/versity/versitygw",
+		components: []component{
+			{name: "versitygw", pkg: "github.com/versity/versitygw/cmd/versitygw", ask: []string{"--version"}},
+		},
+		stamp: func(version string) []string {
+			return []string{"main.Version=" + strings.TrimPrefix(version, "v"), "main.Build=github.com/versity/versitygw@" + version}
+		},
+	}),
+	load(&set{
+		name:   "velero",
+		module: "github.com/vmware-tanzu/velero",
+		components: []component{
+			{name: "velero", pkg: "github.com/vmware-tanzu/velero/cmd/velero", ask: []string{"version", "--client-only"}},
+			{
+				name: "velero-plugin-for-aws", pkg: "github.com/vmware-tanzu/velero-plugin-for-aws/velero-plugin-for-aws",
+				module: "github.com/vmware-tanzu/velero-plugin-for-aws",
+			},
+		},
+		stamp: func(version string) []string {
+			const pkg = "github.com/vmware-tanzu/velero/pkg/buildinfo."
+			return []string{
+				pkg + "Version=" + version, pkg + "ImageRegistry=velero",
+				pkg + "GitSHA=github.com/vmware-tanzu/velero@" + version, pkg + "GitTreeState=clean",
+			}
 		},
 	}),
 }
@@ -80,7 +112,7 @@ var kubernetes = func() map[string]*set {
 	for _, version := range KubernetesVersions {
 		s := &set{name: "kubernetes-" + version, module: "k8s.io/kubernetes", stamp: stampKubernetes}
 		for _, name := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler"} {
-			s.components = append(s.components, component{name: name, pkg: "k8s.io/kubernetes/cmd/" + name, ask: "--version"})
+			s.components = append(s.components, component{name: name, pkg: "k8s.io/kubernetes/cmd/" + name, ask: []string{"--version"}})
 		}
 		all[version] = load(s)
 	}
@@ -109,19 +141,29 @@ func load(s *set) *set {
 		panic(err)
 	}
 	for i := range s.components {
-		s.components[i].set = s
-	}
-	if s.version() == "" {
-		panic("modules/" + s.name + ".mod does not require " + s.module)
+		c := &s.components[i]
+		c.set = s
+		if c.version() == "" {
+			panic("modules/" + s.name + ".mod does not require " + c.origin())
+		}
 	}
 	return s
 }
 
 // version that the set pins, as v3.6.16.
-func (s *set) version() string {
+func (s *set) version() string { return s.pinned(s.module) }
+
+// version that is pinned of the component.
+func (c component) version() string { return c.set.pinned(c.origin()) }
+
+// origin is the module that the component comes from.
+func (c component) origin() string { return cmp.Or(c.module, c.set.module) }
+
+// pinned is the version that the set requires of a module; empty where it does not.
+func (s *set) pinned(module string) string {
 	for line := range strings.Lines(string(s.mod)) {
 		fields := strings.Fields(strings.TrimPrefix(line, "require "))
-		if len(fields) >= 2 && fields[0] == s.module && strings.HasPrefix(fields[1], "v") {
+		if len(fields) >= 2 && fields[0] == module && strings.HasPrefix(fields[1], "v") {
 			return fields[1]
 		}
 	}

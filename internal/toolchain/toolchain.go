@@ -171,11 +171,11 @@ func (t *Toolchain) List(ctx context.Context) ([]Binary, error) {
 			var refused *refusal
 			switch {
 			case errors.As(err, &refused):
-				b = Binary{Component: c.name, Version: c.set.version(), Path: refused.path, Source: SourceBinDir + ", refused: " + refused.reason}
+				b = Binary{Component: c.name, Version: c.version(), Path: refused.path, Source: SourceBinDir + ", refused: " + refused.reason}
 			case err != nil:
 				return nil, err
 			case b.Path == "":
-				b = Binary{Component: c.name, Version: c.set.version(), Source: NotBuilt}
+				b = Binary{Component: c.name, Version: c.version(), Source: NotBuilt}
 			}
 			all = append(all, b)
 		}
@@ -222,7 +222,7 @@ func (r *refusal) Error() string {
 // lookUp finds a component that is there already; a Binary without a path means that it has to be built.
 // What the user named must be right. Other places belong to other programs as well, so what does not fit there is passed over.
 func (t *Toolchain) lookUp(ctx context.Context, c component) (Binary, error) {
-	wanted := c.set.version()
+	wanted := c.version()
 	if t.binDir != "" {
 		if err := isDirectory(t.binDir); err != nil {
 			return Binary{}, fmt.Errorf("use --bin-dir (RESTORE_DRILL_BIN_DIR): %w", err)
@@ -266,7 +266,7 @@ func (t *Toolchain) lookUp(ctx context.Context, c component) (Binary, error) {
 // misfit says what is wrong with a file as the binary of a component; nothing is when both results are empty.
 func (t *Toolchain) misfit(ctx context.Context, c component, file string) (string, error) {
 	version, err := t.ask(ctx, c, file)
-	if err != nil || version == c.set.version() {
+	if err != nil || version == c.version() {
 		return "", err
 	}
 	return "it is " + version, nil
@@ -281,7 +281,7 @@ func (t *Toolchain) setDir(s *set) string {
 
 // built is a component that the cache holds.
 func (t *Toolchain) built(c component) Binary {
-	return Binary{Component: c.name, Version: c.set.version(), Path: filepath.Join(t.setDir(c.set), c.name), Source: SourceCache}
+	return Binary{Component: c.name, Version: c.version(), Path: filepath.Join(t.setDir(c.set), c.name), Source: SourceCache}
 }
 
 func (s *set) names() (names []string) {
