@@ -51,14 +51,11 @@ func (*ControlPlaneLost) Visible(ctx context.Context, s *Scene) (Sighting, error
 	if s.Source == nil {
 		return Sighting{}, errNoSource
 	}
-	silent := unanswered(ctx, s.Source)
-	if err := ctx.Err(); err != nil {
+	api, err := refuses(ctx, s.Source.Config().Host)
+	if err != nil {
 		return Sighting{}, err
 	}
-	api := refused(ctx, s.Source)
-	return Sighting{
-		Visible: api && count(silent) == len(silent),
-		Detail: fmt.Sprintf("the API server %s connections, %d of %d etcd members answer no read",
-			map[bool]string{true: "refuses", false: "takes"}[api], count(silent), len(silent)),
-	}, nil
+	seen, err := refusals(ctx, s.Source, func(gone, all int) bool { return api && gone == all })
+	seen.Detail = fmt.Sprintf("the API server %s connections, %s", map[bool]string{true: "refuses", false: "takes"}[api], seen.Detail)
+	return seen, err
 }

@@ -2,10 +2,11 @@ package faults
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/restore-drill/restore-drill/drills/clusters"
 	"github.com/restore-drill/restore-drill/internal/etcd"
@@ -18,8 +19,8 @@ type EtcdCorrupted struct {
 	Pages int `json:"pages,omitempty"`
 }
 
-// comebackTimeout is how long a member that was started again may take to serve or to end.
-const comebackTimeout = 5 * time.Second
+// askAgain is how long a member that was started again may think about one question before it is asked whether it still runs.
+const askAgain = 5 * time.Second
 
 // Name in the catalogue.
 func (*EtcdCorrupted) Name() string { return "etcd-corrupted" }
@@ -63,43 +64,58 @@ func (f *EtcdCorrupted) Inject(ctx context.Context, s *Scene) error {
 	return f.settle(ctx, s, all)
 }
 
-// settle returns when every member serves or has ended. One that does neither may be broken or only slow: nobody could tell.
+// settle returns when every member serves or has ended, or so many have ended that the others cannot serve. One that does neither may be broken
+// or only slow: nobody could tell.
 func (*EtcdCorrupted) settle(ctx context.Context, s *Scene, all []clusters.Component) error {
-	deadline := time.Now().Add(comebackTimeout)
-	for time.Now().Before(deadline) {
-		silent := unanswered(ctx, s.Source)
-		starting := false
-		for i, m := range all {
-			starting = starting || silent[i] != nil && m.Running()
-		}
-		if !starting {
-			return ctx.Err()
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
+	var g errgroup.Group
+	store := s.Source.Store()
+	for i, m := range all {
+		g.Go(func() error {
+			for m.Running() && !leaveNoQuorum(ended(all), len(all)) {
+				asked, cancel := context.WithTimeout(ctx, askAgain)
+				_, err := etcd.Revision(asked, store.Endpoints[i], store.TLS)
+				cancel()
+				if err == nil {
+					return nil
+				}
+				select {
+				case <-ctx.Done():
+					return fmt.Errorf("%s neither serves nor has ended since it was started again: %w", m.Name(), context.Cause(ctx))
+				case <-time.After(20 * time.Millisecond):
+				}
+			}
+			return nil
+		})
 	}
-	return fmt.Errorf("a member neither serves nor has ended %s after it was started again", comebackTimeout)
+	return g.Wait()
 }
 
-// Visible when the API cannot read, because no member that was started again serves.
+// ended counts the components that do not run.
+func ended(all []clusters.Component) (n int) {
+	for _, m := range all {
+		if !m.Running() {
+			n++
+		}
+	}
+	return n
+}
+
+// Visible when so many members that were started again have ended that the others have no quorum.
 func (*EtcdCorrupted) Visible(ctx context.Context, s *Scene) (Sighting, error) {
 	if s.Source == nil {
 		return Sighting{}, errNoSource
 	}
-	sighting, err := unreadable(ctx, s, func(silent, all int) bool { return silent == all })
-	all, errMembers := members(s.Source)
-	if err := errors.Join(err, errMembers); err != nil || !sighting.Visible {
-		return sighting, err
+	seen, err := refusals(ctx, s.Source, leaveNoQuorum)
+	if err != nil || !seen.Visible {
+		return seen, err
 	}
+	all, err := members(s.Source)
 	for _, m := range all {
 		if words := lastWords(m); !m.Running() && words != "" {
-			sighting.Detail += fmt.Sprintf("; %s ended: %s", m.Name(), words)
+			seen.Detail += fmt.Sprintf("; %s ended: %s", m.Name(), words)
 		}
 	}
-	return sighting, nil
+	return seen, err
 }
 
 // lastWords of a member: the line of its log that says what is wrong.

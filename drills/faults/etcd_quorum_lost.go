@@ -39,10 +39,11 @@ func (*EtcdQuorumLost) Inject(ctx context.Context, s *Scene) error {
 	return loseData(lost)
 }
 
-// Visible when no member makes a linearizable read any more, also not the one that is left, and so the API neither.
+// Visible when so many members take no connection that the one that is left has no quorum: what it answers, and when, depends on how long it
+// takes to notice.
 func (*EtcdQuorumLost) Visible(ctx context.Context, s *Scene) (Sighting, error) {
 	if s.Source == nil {
 		return Sighting{}, errNoSource
 	}
-	return unreadable(ctx, s, func(silent, all int) bool { return all >= 3 && silent == all })
+	return refusals(ctx, s.Source, func(gone, all int) bool { return all >= 3 && leaveNoQuorum(gone, all) })
 }

@@ -8,73 +8,58 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-	"time"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/restore-drill/restore-drill/drills/clusters"
-	"github.com/restore-drill/restore-drill/internal/etcd"
 )
 
-// answerTimeout is how long a question may go unanswered before that is the answer. A healthy cluster on this machine takes milliseconds; and a
-// failure cannot be seen sooner than this after it struck, so it is short. All members and the API have to be silent for as long at the same time: a
-// busy machine seldom looks like that, and the drill would say that the failure was there before it was injected.
-const answerTimeout = 250 * time.Millisecond
-
-// unanswered asks each etcd member for a linearizable read, all at the same time, and returns the errors in the order of members, nil for
-// a member that answers.
-func unanswered(ctx context.Context, c clusters.Cluster) []error {
-	store := c.Store()
-	errs := make([]error, len(store.Endpoints))
-	var wg sync.WaitGroup
-	for i, endpoint := range store.Endpoints {
-		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-			defer cancel()
-			_, errs[i] = etcd.Revision(ctx, endpoint, store.TLS)
-		})
+// refuses tells whether nothing listens at the host of a URL. The system answers that at once, whatever the process is about that listens: an
+// election, a stalled disk or a busy machine make a server silent, and only its end makes it refuse connections.
+func refuses(ctx context.Context, server string) (bool, error) {
+	u, err := url.Parse(server)
+	if err != nil {
+		return false, err
 	}
-	wg.Wait()
-	return errs
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", u.Host)
+	if err == nil {
+		return false, conn.Close()
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return true, nil
+	}
+	return false, fmt.Errorf("tell whether %s takes connections: %w", u.Host, err)
 }
 
-// count the errors.
-func count(errs []error) (n int) {
-	for _, err := range errs {
-		if err != nil {
+// refusing counts the etcd members that refuse connections, all asked at the same time.
+func refusing(ctx context.Context, c clusters.Cluster) (n, all int, err error) {
+	endpoints := c.Store().Endpoints
+	refused, errs := make([]bool, len(endpoints)), make([]error, len(endpoints))
+	var wg sync.WaitGroup
+	for i, endpoint := range endpoints {
+		wg.Go(func() { refused[i], errs[i] = refuses(ctx, endpoint) })
+	}
+	wg.Wait()
+	for _, r := range refused {
+		if r {
 			n++
 		}
 	}
-	return n
+	return n, len(endpoints), errors.Join(errs...)
 }
 
-// readThrough makes a quorum read through the API.
-func readThrough(ctx context.Context, c clusters.Cluster) error {
-	client, err := kubernetes.NewForConfig(c.Config())
+// refusals looks how many etcd members refuse connections. The failure is visible when those are enough.
+func refusals(ctx context.Context, c clusters.Cluster, enough func(refusing, all int) bool) (Sighting, error) {
+	n, all, err := refusing(ctx, c)
 	if err != nil {
-		return err
+		return Sighting{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	_, err = client.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
-	return err
+	return Sighting{Visible: enough(n, all), Detail: fmt.Sprintf("%d of %d etcd members refuse connections", n, all)}, nil
 }
 
-// refused tells whether the API server's address takes no connection.
-func refused(ctx context.Context, c clusters.Cluster) bool {
-	u, err := url.Parse(c.Config().Host)
-	if err != nil {
-		return false
-	}
-	conn, err := (&net.Dialer{Timeout: answerTimeout}).DialContext(ctx, "tcp", u.Host)
-	if err != nil {
-		return ctx.Err() == nil
-	}
-	conn.Close()
-	return false
-}
+// leaveNoQuorum tells whether so many members are gone that the others can neither read nor write.
+func leaveNoQuorum(gone, all int) bool { return all-gone < all/2+1 }
 
 // members of the store, as components.
 func members(c clusters.Cluster) ([]clusters.Component, error) {

@@ -12,8 +12,8 @@ import (
 	"github.com/restore-drill/restore-drill/drills/faults"
 )
 
-// timeout for a fault to be seen, as a drill has it.
-const timeout = 10 * time.Second
+// timeout for a fault to be injected and seen: longer than any machine stalls.
+const timeout = 2 * time.Minute
 
 // Strike shows that fault cannot be seen in the scene, that it can once it was injected, and that looking changes nothing. It returns what was
 // seen.
