@@ -2,7 +2,6 @@ package drills
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,13 +52,24 @@ func manifests(s *scenarios.Scenario, path string) []string {
 	return paths
 }
 
+// All names every embedded scenario, sabotage too.
+const All = "all"
+
 // LoadAll loads several scenarios; its error joins those of all.
 func LoadAll(namesOrPaths []string) ([]*Loaded, error) {
 	var (
-		all  []*Loaded
-		errs []error
+		all   []*Loaded
+		errs  []error
+		named []string
 	)
 	for _, n := range namesOrPaths {
+		if n == All {
+			named = append(named, embedded()...)
+		} else {
+			named = append(named, n)
+		}
+	}
+	for _, n := range named {
 		l, err := Load(n)
 		if err != nil {
 			errs = append(errs, err)
@@ -77,11 +87,7 @@ func Read(nameOrPath string) (*Loaded, error) {
 	}
 	text, err := scenarios.ReadFile(nameOrPath)
 	if errors.Is(err, os.ErrNotExist) && !strings.ContainsAny(nameOrPath, "/\\.") {
-		var known []string
-		for _, n := range scenarios.Embedded() {
-			known = append(known, n.Name)
-		}
-		return nil, fmt.Errorf("unknown scenario %q, and no such file (known: %s)", nameOrPath, strings.Join(known, ", "))
+		return nil, errors.New(scenarios.Unknown("scenario or file", nameOrPath, append([]string{All}, embedded()...)))
 	}
 	if err != nil {
 		return nil, err
@@ -89,11 +95,18 @@ func Read(nameOrPath string) (*Loaded, error) {
 	return &Loaded{Text: text, Path: nameOrPath}, nil
 }
 
+// embedded scenarios, by name.
+func embedded() (names []string) {
+	for _, s := range scenarios.Embedded() {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
 // Vocabulary is what a scenario may name.
 func Vocabulary() scenarios.Vocabulary {
 	v := scenarios.Vocabulary{
 		Faults:             map[string]any{},
-		Providers:          []string{"process"},
 		Workloads:          fixtures.Workloads(),
 		KubernetesVersions: toolchain.KubernetesVersions,
 		Kinds:              fixtures.GeneratedKinds(),

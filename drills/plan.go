@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/restore-drill/restore-drill/drills/clusters"
 	"github.com/restore-drill/restore-drill/drills/faults"
 	"github.com/restore-drill/restore-drill/internal/evidence"
 	"github.com/restore-drill/restore-drill/scenarios"
@@ -12,9 +13,8 @@ import (
 
 // Plan says in words what a drill would do, on what, and what it would destroy. It touches nothing.
 func Plan(s *scenarios.Scenario, provider string) (string, error) {
-	v := Vocabulary()
-	if !slices.Contains(v.Providers, provider) {
-		return "", fmt.Errorf("unknown provider %q (known: %s)", provider, strings.Join(v.Providers, ", "))
+	if _, err := clusters.NewProvider(provider, clusters.Tools{}); err != nil {
+		return "", err
 	}
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }

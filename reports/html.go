@@ -37,11 +37,11 @@ var pageSource string
 //go:embed report.css
 var pageStyle string
 
-// The page may use its own style sheet and inline icons, and nothing else: it runs no script and asks nothing of any network.
-var pagePolicy = func() string {
-	sum := sha256.Sum256([]byte(pageStyle))
+// policy of a page: it may use its own style sheet and inline icons, and nothing else. It runs no script and asks nothing of any network.
+func policy(style string) string {
+	sum := sha256.Sum256([]byte(style))
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; img-src data:; base-uri 'none'; form-action 'none'"
-}()
+}
 
 var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
 	"seconds": seconds,
@@ -156,7 +156,7 @@ type allowedGroup struct {
 }
 
 func newPage(full *Report) *page {
-	p := &page{Style: template.CSS(pageStyle), Policy: pagePolicy, Judged: map[string]Check{}}
+	p := &page{Style: template.CSS(pageStyle), Policy: policy(pageStyle), Judged: map[string]Check{}}
 	r := *full
 	p.Report = &r
 

@@ -95,6 +95,8 @@ type Report struct {
 	// Phases and Marks are the timeline.
 	Phases []Phase `json:"phases"`
 	Marks  []Mark  `json:"marks"`
+	// Claims are what the backup tool said of its own work, in order.
+	Claims []Claim `json:"claims,omitempty"`
 	// Steps are what was done within the phases, in order.
 	Steps []Step `json:"steps,omitempty"`
 	// RTO split by mark; absent when the service was not restored.
@@ -213,6 +215,15 @@ type Mark struct {
 	// How it was seen, and the resolution of that in seconds.
 	How        string  `json:"how"`
 	Resolution float64 `json:"resolution"`
+}
+
+// A Claim is what the backup tool says of its own work. It is on trial: the checks say whether it is true.
+type Claim struct {
+	// Operation is backup or restore; Layer is the backup method, in a drill of several.
+	Operation string `json:"operation"`
+	Layer     string `json:"layer,omitempty"`
+	// Says is its word for the outcome: completed, partially failed, failed, failed validation, missing or refused.
+	Says string `json:"says"`
 }
 
 // A Step is one operation within a phase.

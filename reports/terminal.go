@@ -87,14 +87,19 @@ func WriteTerminal(w io.Writer, r *Report, color bool, files ...string) error {
 			t.paragraph(" ", "    ", "phase "+p.Name+": "+p.Error)
 		}
 	}
+	t.files(files)
+	_, err := w.Write(t.b.Bytes())
+	return err
+}
+
+// files in which the rest is.
+func (t *terminal) files(files []string) {
 	if len(files) > 0 {
 		t.text("\n")
 		for _, f := range files {
 			t.text("  %s\n", clean(f))
 		}
 	}
-	_, err := w.Write(t.b.Bytes())
-	return err
 }
 
 // icon of a verdict: a shape, so that colour is not needed.

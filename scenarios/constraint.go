@@ -115,7 +115,7 @@ func (d *decoder) constrain(c constraint, path string, v reflect.Value) {
 			p := join(path, key.String())
 			d.constrain(c, p, v.MapIndex(key))
 			if c.keys != nil && !slices.Contains(c.keys, key.String()) {
-				d.report(d.places[p].key, p, "%s", unknown(c.keyWhat, key.String(), c.keys))
+				d.report(d.places[p].key, p, "%s", Unknown(c.keyWhat, key.String(), c.keys))
 			}
 		}
 		return
@@ -132,7 +132,7 @@ func (d *decoder) constrain(c constraint, path string, v reflect.Value) {
 		s := v.String()
 		switch {
 		case c.words != nil && !slices.Contains(c.words, s):
-			d.wrong(path, "%s", unknown(c.what, s, c.words))
+			d.wrong(path, "%s", Unknown(c.what, s, c.words))
 		case c.pattern != nil && !c.pattern.MatchString(s):
 			d.wrong(path, "%q: want %s", shorten(s), c.like)
 		}

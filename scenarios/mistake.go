@@ -60,8 +60,8 @@ func (ms Mistakes) err() error {
 	return ms
 }
 
-// unknown says that a word is not among the known ones, and which of them may have been meant.
-func unknown(what, word string, known []string) string {
+// Unknown says that a word is not among the known ones, and which of them may have been meant.
+func Unknown(what, word string, known []string) string {
 	text := fmt.Sprintf("unknown %s %q", what, shorten(word))
 	if near := nearest(word, known); near != "" {
 		text += fmt.Sprintf(" (did you mean %s?)", near)

@@ -47,7 +47,6 @@ func example() Vocabulary {
 		Faults:             map[string]any{"etcd-data-lost": &plainFault{}, "object-deleted": &exampleFault{Pages: 8}, "control-plane-lost": &plainFault{}},
 		Checks:             []string{"rpo", "rto", "fidelity", "access"},
 		Methods:            []string{"etcd"},
-		Providers:          []string{"process"},
 		Workloads:          []string{"standard", "none"},
 		Kinds:              []string{"ConfigMap", "Secret", "ServiceAccount", "Widget"},
 		KubernetesVersions: []string{"v1.35.4", "v1.36.3", "v1.37.0"},

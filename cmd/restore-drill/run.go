@@ -58,7 +58,7 @@ Exit code: 0 all passed, 1 one failed, 2 one is unknown (the drill could not tel
 			for i, s := range loaded {
 				dir := dirs[i]
 				report, err := drills.Run(cmd.Context(), drills.Options{
-					Scenario: s.Scenario, Text: s.Text, Path: s.Path, Provider: p, Dir: dir, Version: version(), Progress: display.Event,
+					Scenario: s.Scenario, Text: s.Text, Path: s.Path, Provider: p, Dir: dir, Version: version(), Progress: display.Drill("").Event,
 				})
 				if report == nil {
 					// Nothing is known of this drill; what is known of those before it counts on.

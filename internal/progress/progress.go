@@ -1,6 +1,6 @@
-// Package progress shows a drill while it runs: a live line on a terminal, plain lines elsewhere, JSON lines on request.
+// Package progress shows drills while they run: a live line for each on a terminal, plain lines elsewhere, JSON lines on request.
 //
-// To add a style, name it in Styles and show its events in Display.Event.
+// To add a style, name it in Styles and show its events in Drill.Event.
 package progress
 
 import (
@@ -27,22 +27,32 @@ const redraw = 100 * time.Millisecond
 // Styles that New knows, auto first.
 var Styles = []string{"auto", "tty", "plain", "json", "none"}
 
-// A Display takes the events of a drill. It is safe for use by several goroutines.
+// A Display is where the drills of a run are shown. It is safe for use by several goroutines.
 type Display struct {
 	out   io.Writer
 	style string
 	color bool
 	now   func() time.Time
 
-	mu      sync.Mutex
+	mu sync.Mutex
+	// drills of which an event was seen and that are not done, in the order in which they began.
+	drills []*Drill
+	// live is how many lines are drawn over.
+	live    int
+	last    time.Time
+	done    chan struct{}
+	stopped sync.WaitGroup
+}
+
+// A Drill of a Display takes the events of one drill.
+type Drill struct {
+	*Display
+	name    string
 	started time.Time
 	phase   string
 	steps   []string
 	struck  *time.Duration
 	back    bool
-	last    time.Time
-	done    chan struct{}
-	stopped sync.WaitGroup
 }
 
 // New makes a display. Style auto is tty where out is a terminal and no CI system is seen, and plain elsewhere. The caller must Close it.
@@ -83,11 +93,21 @@ func (d *Display) every(interval time.Duration, do func()) {
 	})
 }
 
-// Close ends the display and clears its live line.
+// Close ends the display and erases what is drawn over.
 func (d *Display) Close() {
 	close(d.done)
 	d.stopped.Wait()
-	d.clear()
+	fmt.Fprint(d.out, d.erase())
+}
+
+// Drill makes a place for a drill, whose lines begin with its name; a drill that runs alone needs none. The caller must call its Done.
+func (d *Display) Drill(name string) *Drill { return &Drill{Display: d, name: name} }
+
+// Done ends what is drawn of the drill.
+func (d *Drill) Done() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.drills = slices.DeleteFunc(d.drills, func(other *Drill) bool { return other == d })
 }
 
 // Line shows one line that is no event, such as a component being built.
@@ -103,24 +123,36 @@ func (d *Display) Line(line string) {
 	}
 }
 
+// Print calls write, which may write to the same terminal, while nothing is drawn there.
+func (d *Display) Print(write func() error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	fmt.Fprint(d.out, d.erase())
+	return write()
+}
+
 // Event shows e.
-func (d *Display) Event(e evidence.Event) {
+func (d *Drill) Event(e evidence.Event) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.note(e)
 	switch d.style {
 	case "none":
 	case "json":
-		d.json(e)
+		d.json(struct {
+			Drill string `json:"drill,omitempty"`
+			evidence.Event
+		}{d.name, e})
 	default:
 		d.show(e)
 	}
 }
 
 // note keeps what the live line and the heartbeat show.
-func (d *Display) note(e evidence.Event) {
+func (d *Drill) note(e evidence.Event) {
 	if d.started.IsZero() {
 		d.started = d.now().Add(-e.At)
+		d.drills = append(d.drills, d)
 	}
 	switch e.Kind {
 	case evidence.PhaseStarted:
@@ -138,13 +170,11 @@ func (d *Display) note(e evidence.Event) {
 		case evidence.MarkServiceBack:
 			d.back = true
 		}
-	case evidence.DrillEnded:
-		d.phase = ""
 	}
 }
 
-func (d *Display) show(e evidence.Event) {
-	at := seconds(e.At)
+func (d *Drill) show(e evidence.Event) {
+	at := d.at(e.At)
 	switch e.Kind {
 	case evidence.PhaseStarted:
 		d.line("%s %s  %s", at, d.paint(bold, fmt.Sprintf("%-9s", e.Name)), e.Detail)
@@ -163,37 +193,59 @@ func (d *Display) show(e evidence.Event) {
 	}
 }
 
-// draw shows the phase, what is under way, and the RTO clock, on one line that is drawn over.
-func (d *Display) draw() {
-	if d.phase == "" {
-		return
+// at is how a line of the drill begins: whose it is, and when.
+func (d *Drill) at(t time.Duration) string {
+	if d.name == "" {
+		return seconds(t)
 	}
-	elapsed := d.now().Sub(d.started)
-	clock := ""
-	if d.struck != nil && !d.back {
-		clock = d.paint(red, fmt.Sprintf("  RTO %s", seconds(elapsed-*d.struck)))
-	}
-	fmt.Fprintf(d.out, "\r\x1b[2K%s %s%s  %s", seconds(elapsed), d.paint(bold, d.phase), clock, d.paint(dim, strings.Join(d.steps, ", ")))
+	return fmt.Sprintf("%-24s %s", d.name, seconds(t))
 }
 
-// beat says that the drill is alive when nothing else was said for a while.
+func (d *Drill) elapsed() time.Duration { return d.now().Sub(d.started) }
+
+// draw shows of each drill the phase, what is under way, and the RTO clock, on lines that are drawn over. They are cut off at the terminal's
+// edge: a line that wraps could not be found again.
+func (d *Display) draw() {
+	before := d.erase()
+	var lines []string
+	for _, drill := range d.drills {
+		clock := ""
+		if drill.struck != nil && !drill.back {
+			clock = d.paint(red, fmt.Sprintf("  RTO %s", seconds(drill.elapsed()-*drill.struck)))
+		}
+		lines = append(lines, fmt.Sprintf("%s %s%s  %s", drill.at(drill.elapsed()), d.paint(bold, drill.phase), clock, d.paint(dim, strings.Join(drill.steps, ", "))))
+	}
+	if d.live = len(lines); d.live > 0 {
+		before += noWrap + strings.Join(lines, "\n") + wrap
+	}
+	fmt.Fprint(d.out, before)
+}
+
+// beat says that the drills are alive when nothing else was said for a while.
 func (d *Display) beat() {
-	if d.phase == "" || d.now().Sub(d.last) < heartbeat {
+	if d.now().Sub(d.last) < heartbeat {
 		return
 	}
-	d.line("%s %-9s  still at it: %s", seconds(d.now().Sub(d.started)), d.phase, strings.Join(d.steps, ", "))
+	for _, drill := range d.drills {
+		d.line("%s %-9s  still at it: %s", drill.at(drill.elapsed()), drill.phase, strings.Join(drill.steps, ", "))
+	}
 }
 
 func (d *Display) line(format string, args ...any) {
-	d.clear()
-	fmt.Fprintf(d.out, format+"\n", args...)
+	fmt.Fprint(d.out, d.erase()+fmt.Sprintf(format, args...)+"\n")
 	d.last = d.now()
 }
 
-func (d *Display) clear() {
-	if d.style == "tty" {
-		fmt.Fprint(d.out, "\r\x1b[2K")
+// erase is what removes the lines that are drawn.
+func (d *Display) erase() (sequence string) {
+	if d.live > 0 {
+		sequence = "\r\x1b[J"
 	}
+	if d.live > 1 {
+		sequence = fmt.Sprintf("\x1b[%dA", d.live-1) + sequence
+	}
+	d.live = 0
+	return sequence
 }
 
 func (d *Display) json(v any) {
@@ -202,6 +254,12 @@ func (d *Display) json(v any) {
 		fmt.Fprintf(d.out, "%s\n", line)
 	}
 }
+
+// What a terminal takes for: do not wrap lines, and do.
+const (
+	noWrap = "\x1b[?7l"
+	wrap   = "\x1b[?7h"
+)
 
 const (
 	bold = "1"
