@@ -76,7 +76,7 @@ func (c *processCluster) furnish(m *pki.Material, encryption []byte) error {
 	if err != nil {
 		return err
 	}
-	fresh := c.place(pkiDir + ".new")
+	fresh := c.place.Dir(pkiDir + ".new")
 	if err := os.RemoveAll(fresh); err != nil {
 		return err
 	}
@@ -99,17 +99,17 @@ func (c *processCluster) furnish(m *pki.Material, encryption []byte) error {
 			return err
 		}
 	}
-	if err := errors.Join(os.RemoveAll(c.place(pkiDir)), os.Rename(fresh, c.place(pkiDir))); err != nil {
+	if err := errors.Join(os.RemoveAll(c.place.Dir(pkiDir)), os.Rename(fresh, c.place.Dir(pkiDir))); err != nil {
 		return err
 	}
 	c.mu.Lock()
 	c.admin, c.store = admin, store
 	c.mu.Unlock()
-	api := c.components[len(c.members)]
+	flags := c.components[len(c.members)].Command.Flags
 	if encryption != nil {
-		api.flags["encryption-provider-config"] = c.pki(encryptionCfg)
+		flags["encryption-provider-config"] = c.pki(encryptionCfg)
 	} else {
-		delete(api.flags, "encryption-provider-config")
+		delete(flags, "encryption-provider-config")
 	}
 	return nil
 }

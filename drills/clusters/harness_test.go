@@ -42,7 +42,7 @@ func harness(root string) error {
 			return err
 		}
 	}
-	fmt.Println(place(c))
+	fmt.Println(placeOf(c))
 	for _, component := range c.Components() {
 		fmt.Println(component.Identity())
 	}
@@ -54,7 +54,7 @@ func testSpec(drill, logs string) Spec {
 	return Spec{Name: "source", DrillID: drill, LogDir: filepath.Join(logs, "logs", drill), EtcdMembers: 1, StartTimeout: time.Minute}
 }
 
-func place(c Cluster) string { return c.(*processCluster).dir }
+func placeOf(c Cluster) string { return c.(*processCluster).place.Dir() }
 
 // created is a cluster that has not been started.
 func created(t *testing.T, root string) *processCluster {
@@ -89,10 +89,7 @@ func TestCleanupAfterSIGKILL(t *testing.T) {
 	require.DirExists(t, dir)
 	var left []proc.Identity
 	for _, text := range said[1:] {
-		var id proc.Identity
-		_, err := fmt.Sscanf(text, "pid %d started %s", &id.PID, &id.Start)
-		require.NoError(t, err, text)
-		left = append(left, id)
+		left = append(left, identity(t, text))
 	}
 	alive, err := left[0].Alive()
 	require.NoError(t, err)
@@ -110,141 +107,31 @@ func TestCleanupAfterSIGKILL(t *testing.T) {
 		require.False(t, alive, id)
 	}
 	require.True(t, living.Component("etcd-0").Running(), "a drill that lives is left alone")
-	require.DirExists(t, living.dir)
+	require.DirExists(t, living.place.Dir())
 
 	removed, err = Cleanup(t.Context(), root, nil)
 	require.NoError(t, err)
 	require.Empty(t, removed)
 }
 
-// abandon writes an owner file as a harness would have that is gone.
-func abandon(t *testing.T, root string, lines ...ownerLine) string {
+// identity of a component, from what it says of itself.
+func identity(t *testing.T, text string) (id proc.Identity) {
 	t.Helper()
-	gone := exec.Command("true")
-	require.NoError(t, gone.Start())
-	self, err := proc.Self()
-	require.NoError(t, err)
-	boot, err := proc.Boot()
-	require.NoError(t, err)
-	harness := proc.Identity{PID: gone.Process.Pid, Start: self.Start}
-	require.NoError(t, gone.Wait())
-	dir := filepath.Join(root, "drill", "source")
-	o, err := claim(t.Context(), root, dir)
-	require.NoError(t, err)
-	require.NoError(t, o.file.Truncate(0))
-	require.NoError(t, o.write(ownerLine{Harness: &harness, Boot: boot}))
-	for _, l := range lines {
-		require.NoError(t, o.write(l))
-	}
-	require.NoError(t, o.close())
-	return dir
-}
-
-// sleeper runs for a minute unless it is killed; its command line is argv.
-func sleeper(t *testing.T, argv ...string) *proc.Process {
-	t.Helper()
-	shell, err := exec.LookPath("sh")
-	require.NoError(t, err)
-	p, err := proc.Start(proc.Command{
-		Path: shell, Args: append([]string{"-c", "exec 3<>$0; read line <&3"}, argv...), Log: filepath.Join(t.TempDir(), "log"),
-	})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, p.Kill()) })
-	return p
-}
-
-func fifo(t *testing.T, file string) string {
-	t.Helper()
-	require.NoError(t, exec.Command("mkfifo", file).Run())
-	return file
-}
-
-func running(p *proc.Process) bool {
-	select {
-	case <-p.Done():
-		return false
-	default:
-		return true
-	}
-}
-
-func TestCleanupNeverKillsAStranger(t *testing.T) {
-	root := t.TempDir()
-	// A process that has the pid of a component that is long gone.
-	stranger := sleeper(t, fifo(t, filepath.Join(t.TempDir(), "fifo")))
-	then := proc.Identity{PID: stranger.Identity().PID, Start: "1"}
-	dir := abandon(t, root, ownerLine{Component: "etcd-0", Argv: []string{"etcd"}}, ownerLine{Component: "etcd-0", Process: &then})
-	removed, err := Cleanup(t.Context(), root, nil)
-	require.NoError(t, err)
-	require.Equal(t, []string{dir}, removed)
-	require.True(t, running(stranger))
-}
-
-func TestCleanupFindsWhatWasNotWrittenDown(t *testing.T) {
-	root := t.TempDir()
-	dir := filepath.Join(root, "drill", "source")
-	pipe := fifo(t, filepath.Join(t.TempDir(), "fifo"))
-	shell, err := exec.LookPath("sh")
-	require.NoError(t, err)
-	begun := sleeper(t, pipe, dir+"/data")
-	other := sleeper(t, pipe, dir+"/data", "more")
-	abandon(t, root, ownerLine{Component: "etcd-0", Argv: []string{shell, "-c", "exec 3<>$0; read line <&3", pipe, dir + "/data"}})
-	_, err = Cleanup(t.Context(), root, nil)
-	require.NoError(t, err)
-	require.False(t, running(begun), "started, and the harness was killed before it could write that down")
-	require.True(t, running(other), "its command line is not the one that was begun")
-	require.NoDirExists(t, dir)
-}
-
-func TestCleanupKillsNothingByACommandLineThatAnyoneMayHave(t *testing.T) {
-	root := t.TempDir()
-	pipe := fifo(t, filepath.Join(t.TempDir(), "fifo"))
-	shell, err := exec.LookPath("sh")
-	require.NoError(t, err)
-	stranger := sleeper(t, pipe)
-	dir := abandon(t, root, ownerLine{Component: "etcd-0", Argv: []string{shell, "-c", "exec 3<>$0; read line <&3", pipe}})
-	_, err = Cleanup(t.Context(), root, nil)
-	require.ErrorContains(t, err, "clean up "+dir+": etcd-0 was about to be started, and its command line names nothing of this place")
-	require.True(t, running(stranger))
-	require.DirExists(t, dir, "what is not understood is not removed")
-}
-
-func TestCleanupOfWhatNoHarnessCouldFinish(t *testing.T) {
-	root := filepath.Join(t.TempDir(), "state")
-	removed, err := Cleanup(t.Context(), root, nil)
-	require.NoError(t, err)
-	require.Empty(t, removed)
-	require.NoDirExists(t, root, "cleanup makes nothing")
-
-	empty, torn, rebooted := filepath.Join(root, "a", "source"), filepath.Join(root, "b", "source"), filepath.Join(root, "c", "source")
-	for _, dir := range []string{empty, torn, rebooted} {
-		require.NoError(t, os.MkdirAll(dir, 0o700))
-	}
-	require.NoError(t, os.WriteFile(filepath.Join(torn, ownerFile), []byte(`{"harness":{"pi`), 0o600))
-	self, err := proc.Self()
-	require.NoError(t, err)
-	before := fmt.Sprintf("{\"harness\":{\"pid\":%d,\"start\":%q},\"boot\":\"another\"}\n{\"component\":\"etcd-0\",\"process\":{\"pid\":%d,\"start\":%q}}\n", self.PID, self.Start, self.PID, self.Start)
-	require.NoError(t, os.WriteFile(filepath.Join(rebooted, ownerFile), []byte(before), 0o600))
-	strange := filepath.Join(root, "d", "source")
-	require.NoError(t, os.MkdirAll(strange, 0o700))
-	require.NoError(t, os.WriteFile(filepath.Join(strange, ownerFile), []byte("not ours\n"), 0o600))
-
-	removed, err = Cleanup(t.Context(), root, nil)
-	require.ErrorContains(t, err, "clean up "+strange+": read owner.jsonl line 1: invalid character")
-	require.Equal(t, []string{empty, torn, rebooted}, removed)
-	require.DirExists(t, strange)
+	_, err := fmt.Sscanf(text, "pid %d started %s", &id.PID, &id.Start)
+	require.NoError(t, err, text)
+	return id
 }
 
 func TestComponentKilledFromOutside(t *testing.T) {
 	c := created(t, t.TempDir())
-	member := c.Component("etcd-0").(*processComponent)
+	member := c.components[0]
 	require.NoError(t, member.Start(t.Context(), nil))
-	killed, err := member.current().Identity().Kill(t.Context())
+	killed, err := identity(t, member.Identity()).Kill(t.Context())
 	require.NoError(t, err)
 	require.True(t, killed)
 	select {
 	case err := <-c.Died():
-		require.ErrorContains(t, err, "etcd-0 ended unasked: signal: killed; from "+member.logFile())
+		require.ErrorContains(t, err, "etcd-0 ended unasked: signal: killed; from "+member.Command.LogFile)
 		var death *Death
 		require.ErrorAs(t, err, &death)
 		require.True(t, death.Outside)
@@ -262,18 +149,18 @@ func lame(t *testing.T, change func(c *processCluster)) error {
 }
 
 func TestStartReportsADeathAtOnce(t *testing.T) {
-	err := lame(t, func(c *processCluster) { c.components[0].flags["no-such-flag"] = "1" })
+	err := lame(t, func(c *processCluster) { c.components[0].Command.Flags["no-such-flag"] = "1" })
 	require.ErrorContains(t, err, "start cluster source: etcd-0 ended unasked: exit status 2; from ")
 	require.ErrorContains(t, err, "flag provided but not defined: -no-such-flag")
 	var death *Death
 	require.ErrorAs(t, err, &death)
 	require.False(t, death.Outside, "it ended by itself")
 
-	err = lame(t, func(c *processCluster) { c.components[1].flags["no-such-flag"] = "1" })
+	err = lame(t, func(c *processCluster) { c.components[1].Command.Flags["no-such-flag"] = "1" })
 	require.ErrorContains(t, err, "kube-apiserver ended unasked: exit status 1")
 	require.ErrorContains(t, err, "unknown flag: --no-such-flag")
 
-	err = lame(t, func(c *processCluster) { c.components[1].path = filepath.Join(c.dir, "nothing") })
+	err = lame(t, func(c *processCluster) { c.components[1].Command.Path = c.place.Dir("nothing") })
 	require.ErrorContains(t, err, "start kube-apiserver: run "+filepath.Join("/"))
 	require.ErrorContains(t, err, "no such file or directory")
 }
@@ -282,7 +169,7 @@ func TestStartNamesAPortThatIsTaken(t *testing.T) {
 	for i, name := range []string{"etcd-0", apiServerName} {
 		var address string
 		err := lame(t, func(c *processCluster) {
-			port := c.components[i].ports[0]
+			port := c.components[i].Command.Ports[0]
 			address = port.Address()
 			require.NoError(t, port.Release())
 			l, err := net.Listen("tcp", address)
@@ -297,7 +184,7 @@ func TestStartSaysWhatItWaitedFor(t *testing.T) {
 	c := created(t, t.TempDir())
 	c.spec.StartTimeout = 300 * time.Millisecond
 	// A member of three cannot be elected alone.
-	c.components[0].flags["initial-cluster"] += ",etcd-1=https://127.0.0.1:1"
+	c.components[0].Command.Flags["initial-cluster"] += ",etcd-1=https://127.0.0.1:1"
 	err := c.Start(t.Context(), nil)
 	require.ErrorContains(t, err, "start cluster source: waited 300ms for ")
 	require.ErrorContains(t, err, "deadline exceeded; last: ")
@@ -321,17 +208,6 @@ func TestCheckNamesWhatToSet(t *testing.T) {
 	err := p.Check(t.Context(), Spec{EtcdMembers: 1, Version: "v1.2.3"})
 	require.ErrorContains(t, err, "set RESTORE_DRILL_STATE_DIR to a directory that can be written to")
 	require.ErrorContains(t, err, "v1.2.3")
-}
-
-func TestStateRoot(t *testing.T) {
-	t.Setenv("RESTORE_DRILL_STATE_DIR", "/set")
-	require.Equal(t, "/set", StateRoot())
-	t.Setenv("RESTORE_DRILL_STATE_DIR", "")
-	t.Setenv("XDG_STATE_HOME", "/xdg")
-	require.Equal(t, "/xdg/restore-drill", StateRoot())
-	t.Setenv("XDG_STATE_HOME", "")
-	t.Setenv("HOME", "/home/x")
-	require.Equal(t, "/home/x/.local/state/restore-drill", StateRoot())
 }
 
 func TestEncryptionConfiguration(t *testing.T) {

@@ -4,9 +4,11 @@ import (
 	"crypto/rand"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"strconv"
 	"strings"
 
+	"github.com/restore-drill/restore-drill/internal/place"
 	"github.com/restore-drill/restore-drill/internal/proc"
 	"github.com/restore-drill/restore-drill/internal/toolchain"
 )
@@ -33,13 +35,20 @@ func (c *processCluster) layOut(found []toolchain.Binary) error {
 	if err != nil {
 		return err
 	}
-	c.components = append(c.components,
-		&processComponent{cluster: c, name: apiServerName, path: path[apiServerName], ports: []*proc.Port{c.apiPort}, flags: c.apiServerFlags()},
-		&processComponent{cluster: c, name: controllerManagerName, path: path[controllerManagerName], ports: []*proc.Port{controllersPort}, flags: c.controllerManagerFlags(controllersPort)},
-		&processComponent{cluster: c, name: schedulerName, path: path[schedulerName], ports: []*proc.Port{schedulerPort}, flags: c.schedulerFlags(schedulerPort)},
-		&processComponent{cluster: c, name: kwokName, path: path[kwokName], flags: c.kwokFlags()})
+	c.add(place.Command{Name: apiServerName, Path: path[apiServerName], Ports: []*proc.Port{c.apiPort}, Flags: c.apiServerFlags()})
+	c.add(place.Command{Name: controllerManagerName, Path: path[controllerManagerName], Ports: []*proc.Port{controllersPort}, Flags: c.controllerManagerFlags(controllersPort)})
+	c.add(place.Command{Name: schedulerName, Path: path[schedulerName], Ports: []*proc.Port{schedulerPort}, Flags: c.schedulerFlags(schedulerPort)})
+	c.add(place.Command{Name: kwokName, Path: path[kwokName], Flags: c.kwokFlags()})
 	return nil
 }
+
+func (c *processCluster) add(command place.Command) {
+	command.LogFile = filepath.Join(c.spec.LogDir, command.Name+".log")
+	c.components = append(c.components, c.place.Process(command))
+}
+
+// reserve keeps a port for a component for as long as the cluster is there.
+func (c *processCluster) reserve() (*proc.Port, error) { return c.place.ReservePort(proc.ReusePort) }
 
 func (c *processCluster) layOutStore(path string) error {
 	// No member of another cluster can join by mistake, though it may know the address.
@@ -59,7 +68,7 @@ func (c *processCluster) layOutStore(path string) error {
 			return err
 		}
 		name := "etcd-" + strconv.Itoa(i)
-		m := Member{Name: name, PeerURL: "https://" + peer.Address(), DataDir: c.place(dataDir, name)}
+		m := Member{Name: name, PeerURL: "https://" + peer.Address(), DataDir: c.place.Dir(dataDir, name)}
 		c.members = append(c.members, m)
 		c.endpoints = append(c.endpoints, "https://"+client.Address())
 		initial = append(initial, name+"="+m.PeerURL)
@@ -88,9 +97,7 @@ func (c *processCluster) layOutStore(path string) error {
 			"watch-progress-notify-interval": "5s",
 		}
 		maps.Copy(flags, ticks(len(c.members)))
-		c.components = append(c.components, &processComponent{
-			cluster: c, name: m.Name, path: path, dataDir: m.DataDir, ports: []*proc.Port{clients[i], peers[i]}, flags: flags,
-		})
+		c.add(place.Command{Name: m.Name, Path: path, DataDir: m.DataDir, Ports: []*proc.Port{clients[i], peers[i]}, Flags: flags})
 	}
 	return nil
 }
@@ -137,7 +144,7 @@ func (c *processCluster) apiServerFlags() map[string]string {
 		"service-cluster-ip-range":           serviceRange,
 	}
 	if c.spec.AuditLog {
-		flags["audit-policy-file"] = c.place(auditPolicy)
+		flags["audit-policy-file"] = c.place.Dir(auditPolicy)
 		flags["audit-log-path"] = fmt.Sprintf("%s/audit.log", c.spec.LogDir)
 	}
 	return flags
@@ -193,7 +200,7 @@ func (c *processCluster) schedulerFlags(port *proc.Port) map[string]string {
 func (c *processCluster) kwokFlags() map[string]string {
 	return map[string]string{
 		"kubeconfig":                  c.pki("kwok.conf"),
-		"config":                      c.place(stagesFile),
+		"config":                      c.place.Dir(stagesFile),
 		"manage-all-nodes":            "true",
 		"cidr":                        "10.244.0.0/16",
 		"node-lease-duration-seconds": "10",

@@ -19,10 +19,10 @@ import (
 	"testing/fstest"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/rest"
 
 	"github.com/restore-drill/restore-drill/internal/pki"
+	"github.com/restore-drill/restore-drill/internal/place"
 	"github.com/restore-drill/restore-drill/internal/proc"
 	"github.com/restore-drill/restore-drill/internal/toolchain"
 )
@@ -100,16 +100,11 @@ func (s Spec) check() error {
 }
 
 func (p *processProvider) Create(ctx context.Context, spec Spec) (Cluster, error) {
-	var errs []error
-	for what, name := range map[string]string{"name": spec.Name, "drill ID": spec.DrillID} {
-		if name == "" || name != filepath.Base(name) || strings.HasPrefix(name, ".") {
-			errs = append(errs, fmt.Errorf("%s %q is not the name of a directory", what, name))
-		}
-	}
+	errs := []error{place.CheckNames(spec.DrillID, spec.Name), spec.check()}
 	if spec.LogDir == "" {
 		errs = append(errs, errors.New("no directory for logs"))
 	}
-	if err := errors.Join(append(errs, spec.check())...); err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("create cluster %s: %w", spec.Name, err)
 	}
 	if spec.StartTimeout <= 0 {
@@ -130,7 +125,6 @@ const (
 	pkiDir        = "pki"
 	dataDir       = "data"
 	workDir       = "work"
-	tmpDir        = "tmp"
 	encryptionCfg = "encryption-config.yaml"
 	auditPolicy   = "audit-policy.yaml"
 	stagesFile    = "stages.yaml"
@@ -147,15 +141,11 @@ func (p *processProvider) create(ctx context.Context, spec Spec) (_ *processClus
 	if err != nil {
 		return nil, err
 	}
-	root, err := filepath.Abs(p.StateRoot)
-	if err != nil {
-		return nil, err
-	}
 	if spec.LogDir, err = filepath.Abs(spec.LogDir); err != nil {
 		return nil, err
 	}
-	c := &processCluster{spec: spec, root: root, dir: filepath.Join(root, spec.DrillID, spec.Name), died: make(chan error, 64), versions: map[string]string{}}
-	if c.owner, err = claim(ctx, root, c.dir); err != nil {
+	c := &processCluster{spec: spec, versions: map[string]string{}}
+	if c.place, err = place.Claim(ctx, p.StateRoot, spec.DrillID, spec.Name); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -166,13 +156,13 @@ func (p *processProvider) create(ctx context.Context, spec Spec) (_ *processClus
 	if err := os.MkdirAll(spec.LogDir, 0o700); err != nil {
 		return nil, err
 	}
-	for _, dir := range []string{dataDir, workDir, tmpDir} {
-		if err := os.Mkdir(c.place(dir), 0o700); err != nil {
+	for _, dir := range []string{dataDir, workDir} {
+		if err := os.Mkdir(c.place.Dir(dir), 0o700); err != nil {
 			return nil, err
 		}
 	}
 	for name, content := range map[string][]byte{stagesFile: stages, auditPolicy: []byte(auditMetadata)} {
-		if err := os.WriteFile(c.place(name), content, 0o600); err != nil {
+		if err := os.WriteFile(c.place.Dir(name), content, 0o600); err != nil {
 			return nil, err
 		}
 	}
@@ -195,42 +185,30 @@ func (p *processProvider) create(ctx context.Context, spec Spec) (_ *processClus
 // A processCluster is a cluster of child processes.
 type processCluster struct {
 	spec     Spec
-	root     string
-	dir      string
-	owner    *owner
+	place    *place.Place
 	versions map[string]string
-	died     chan error
 
 	members    []Member
 	endpoints  []string
 	apiPort    *proc.Port
-	ports      []*proc.Port
-	components []*processComponent
+	components []*place.Process
 
-	// deleting is held by Delete.
-	deleting sync.Mutex
-
-	mu      sync.Mutex
-	admin   *rest.Config
-	store   *tls.Config
-	started bool
-	deleted bool
-	// onLoss is told of deaths too, while Start waits.
-	onLoss func(error)
+	mu    sync.Mutex
+	admin *rest.Config
+	store *tls.Config
 }
 
 func (c *processCluster) Name() string                { return c.spec.Name }
 func (c *processCluster) Spec() Spec                  { return c.spec }
 func (c *processCluster) Versions() map[string]string { return maps.Clone(c.versions) }
 func (c *processCluster) Members() []Member           { return slices.Clone(c.members) }
-func (c *processCluster) StateDir() string            { return c.place(workDir) }
+func (c *processCluster) StateDir() string            { return c.place.Dir(workDir) }
 func (c *processCluster) Kubeconfig() string          { return c.pki("admin.conf") }
-func (c *processCluster) Died() <-chan error          { return c.died }
-func (c *processCluster) place(elem ...string) string {
-	return filepath.Join(append([]string{c.dir}, elem...)...)
+func (c *processCluster) Died() <-chan error          { return c.place.Died() }
+func (c *processCluster) pki(name string) string {
+	return c.place.Dir(pkiDir, filepath.FromSlash(name))
 }
-func (c *processCluster) pki(name string) string { return c.place(pkiDir, filepath.FromSlash(name)) }
-func (c *processCluster) server() string         { return "https://" + c.apiPort.Address() }
+func (c *processCluster) server() string { return "https://" + c.apiPort.Address() }
 
 func (c *processCluster) Config() *rest.Config {
 	c.mu.Lock()
@@ -254,34 +232,11 @@ func (c *processCluster) Components() []Component {
 
 func (c *processCluster) Component(name string) Component {
 	for _, component := range c.components {
-		if component.name == name {
+		if component.Name() == name {
 			return component
 		}
 	}
 	return nil
-}
-
-// lost passes on the news of a death.
-func (c *processCluster) lost(err error) {
-	c.mu.Lock()
-	tell := c.onLoss
-	c.mu.Unlock()
-	if tell != nil {
-		tell(err)
-	}
-	select {
-	case c.died <- err:
-	default: // whoever listens has had 64 to read
-	}
-}
-
-// reserve keeps a port for as long as the cluster is there.
-func (c *processCluster) reserve() (*proc.Port, error) {
-	p, err := proc.ReservePort(proc.ReusePort)
-	if err == nil {
-		c.ports = append(c.ports, p)
-	}
-	return p, err
 }
 
 // advertised is the address that the API server writes into default/kubernetes, where loopback is not allowed. It lies in 198.18.0.0/15, which
@@ -301,7 +256,7 @@ func (c *processCluster) Material(context.Context) (fs.FS, error) {
 }
 
 func (c *processCluster) material() (fstest.MapFS, error) {
-	from := os.DirFS(c.place(pkiDir))
+	from := os.DirFS(c.place.Dir(pkiDir))
 	material, err := pki.Read(from)
 	if err != nil {
 		return nil, err
@@ -329,10 +284,7 @@ func (c *processCluster) LayIn(_ context.Context, from fs.FS) error {
 }
 
 func (c *processCluster) layIn(from fs.FS) error {
-	c.mu.Lock()
-	started := c.started
-	c.mu.Unlock()
-	if started {
+	if slices.ContainsFunc(c.components, func(p *place.Process) bool { return p.Identity() != "" }) {
 		return errors.New("it has been started: its components hold the old material")
 	}
 	material, errKeys := pki.Read(from)
@@ -355,23 +307,23 @@ func (c *processCluster) SeedStore(_ context.Context, member string, dir string)
 	if i < 0 {
 		return fmt.Errorf("seed the store of cluster %s: no member %q", c.spec.Name, member)
 	}
-	component := c.components[i]
-	component.turn.Lock()
-	defer component.turn.Unlock()
-	if component.Running() {
-		return fmt.Errorf("seed the store of cluster %s: %s runs", c.spec.Name, member)
+	if err := c.components[i].WhileDown(func() error { return moveIn(dir, c.members[i].DataDir) }); err != nil {
+		return fmt.Errorf("seed the store of cluster %s: %w", c.spec.Name, err)
 	}
-	to := c.members[i].DataDir
+	return nil
+}
+
+func moveIn(dir, to string) error {
 	if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
-		return errors.Join(fmt.Errorf("seed the store of cluster %s: %s is there already", c.spec.Name, to), err)
+		return errors.Join(fmt.Errorf("%s is there already", to), err)
 	}
 	if info, err := os.Stat(dir); err != nil {
-		return fmt.Errorf("seed the store of cluster %s: %w", c.spec.Name, err)
+		return err
 	} else if !info.IsDir() {
-		return fmt.Errorf("seed the store of cluster %s: %s is not a directory", c.spec.Name, dir)
+		return fmt.Errorf("%s is not a directory", dir)
 	}
 	if err := os.Rename(dir, to); err != nil {
-		return fmt.Errorf("seed the store of cluster %s: %w", c.spec.Name, err)
+		return err
 	}
 	// The rename has to be on disk before a member trusts it.
 	return syncDir(filepath.Dir(to))
@@ -379,25 +331,7 @@ func (c *processCluster) SeedStore(_ context.Context, member string, dir string)
 
 // Delete ends everything at once: nothing here is needed any more.
 func (c *processCluster) Delete(ctx context.Context) error {
-	c.deleting.Lock()
-	defer c.deleting.Unlock()
-	c.mu.Lock()
-	c.deleted = true
-	c.mu.Unlock()
-	var g errgroup.Group
-	for _, component := range c.components {
-		g.Go(func() error { return component.Kill(ctx) })
-	}
-	if err := g.Wait(); err != nil {
-		return fmt.Errorf("delete cluster %s: %w", c.spec.Name, err)
-	}
-	errs := []error{c.owner.close(), os.RemoveAll(c.dir)}
-	for _, p := range c.ports {
-		errs = append(errs, p.Release())
-	}
-	// Fails while the drill has another cluster there.
-	_ = os.Remove(filepath.Dir(c.dir))
-	if err := errors.Join(errs...); err != nil {
+	if err := c.place.Close(ctx); err != nil {
 		return fmt.Errorf("delete cluster %s: %w", c.spec.Name, err)
 	}
 	return nil

@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/restore-drill/restore-drill/internal/evidence"
+	"github.com/restore-drill/restore-drill/internal/place"
 )
 
 const (
@@ -43,14 +44,8 @@ func (c *processCluster) start(ctx context.Context, reached func(mark, how strin
 	defer cancel()
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	c.mu.Lock()
-	c.onLoss = fail
-	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		c.onLoss = nil
-		c.mu.Unlock()
-	}()
+	c.place.Tell(fail)
+	defer c.place.Tell(nil)
 	mark := func(name, how string, resolution time.Duration) {
 		if reached != nil {
 			reached(name, how, resolution)
@@ -117,7 +112,7 @@ func (c *processCluster) start(ctx context.Context, reached func(mark, how strin
 
 // startStore starts the members one after the other, each when the one before answers its peers, which takes some 50 ms. At the same time they
 // would take a second or more: each asks the others for what they know before it serves itself, and waits for those that listen and do not serve yet.
-func (c *processCluster) startStore(ctx context.Context, members []*processComponent) error {
+func (c *processCluster) startStore(ctx context.Context, members []*place.Process) error {
 	for i, member := range members {
 		if err := c.startAll(ctx, members[i:i+1]); err != nil {
 			return err
@@ -125,14 +120,14 @@ func (c *processCluster) startStore(ctx context.Context, members []*processCompo
 		if i == len(members)-1 {
 			break
 		}
-		if _, err := c.watch(ctx, member.name+" to answer its peers", c.Store().TLS, []string{c.members[i].PeerURL + "/version"}, http.StatusOK); err != nil {
+		if _, err := c.watch(ctx, member.Name()+" to answer its peers", c.Store().TLS, []string{c.members[i].PeerURL + "/version"}, http.StatusOK); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *processCluster) startAll(ctx context.Context, components []*processComponent) error {
+func (c *processCluster) startAll(ctx context.Context, components []*place.Process) error {
 	var g errgroup.Group
 	for _, component := range components {
 		if !component.Running() {

@@ -57,26 +57,35 @@ type Place struct {
 	listener  func(error)
 }
 
-// Claim makes the directory StateRoot/drillID/name, which must not be there, in this process's name. An empty root is StateRoot().
-func Claim(ctx context.Context, root, drillID, name string) (_ *Place, err error) {
-	for what, name := range map[string]string{"name": name, "drill ID": drillID} {
+// CheckNames finds what cannot be the names of directories.
+func CheckNames(drillID, name string) error {
+	check := func(what, name string) error {
 		if name == "" || name != filepath.Base(name) || strings.HasPrefix(name, ".") {
-			err = errors.Join(err, fmt.Errorf("%s %q is not the name of a directory", what, name))
+			return fmt.Errorf("%s %q is not the name of a directory", what, name)
 		}
+		return nil
 	}
-	if err != nil {
+	return errors.Join(check("drill ID", drillID), check("name", name))
+}
+
+// Claim makes the directory StateRoot/drillID/name, which must not be there, in this process's name. An empty root is StateRoot().
+func Claim(ctx context.Context, root, drillID, name string) (*Place, error) {
+	if err := CheckNames(drillID, name); err != nil {
 		return nil, err
 	}
 	if root == "" {
 		root = StateRoot()
 	}
-	if root, err = filepath.Abs(root); err != nil {
+	root, err := filepath.Abs(root)
+	if err != nil {
 		return nil, err
 	}
-	p := &Place{dir: filepath.Join(root, drillID, name), died: make(chan error, 64)}
-	if p.owner, err = claim(ctx, root, p.dir); err != nil {
+	dir := filepath.Join(root, drillID, name)
+	owner, err := claim(ctx, root, dir)
+	if err != nil {
 		return nil, err
 	}
+	p := &Place{dir: dir, owner: owner, died: make(chan error, 64)}
 	if err := os.Mkdir(p.Dir(tmpDir), 0o700); err != nil {
 		return nil, errors.Join(err, p.Close(context.WithoutCancel(ctx)))
 	}
