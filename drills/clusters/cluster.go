@@ -1,7 +1,7 @@
 // Package clusters provides the clusters that a drill creates, breaks and restores into. It only ever touches clusters
 // that it created itself.
 //
-// To add a provider, implement Provider and Cluster, add it to the command's providers, and pass the suite in clustertest.
+// To add a provider, implement Provider and Cluster, add it to providers, and pass the suite in clustertest.
 package clusters
 
 import (
@@ -12,6 +12,7 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	"github.com/restore-drill/restore-drill/internal/place"
 	"github.com/restore-drill/restore-drill/internal/toolchain"
 )
 
@@ -144,13 +145,4 @@ type Component interface {
 }
 
 // A Death is the end of a component that nobody stopped through Component.
-type Death struct {
-	Component string
-	// Words say how it ended, and hold its last log lines.
-	Words string
-	// Outside tells whether something outside the drill ended it: a signal, a port taken by another process. Such a death says nothing
-	// about what the component was running on; any other (an exit, a crash) may well be the doing of what was restored.
-	Outside bool
-}
-
-func (d *Death) Error() string { return d.Words }
+type Death = place.Death
