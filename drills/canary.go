@@ -87,7 +87,7 @@ func leaders(ctx context.Context, client kubernetes.Interface) (map[string]strin
 	return held, nil
 }
 
-// write creates a ConfigMap and reads it back.
+// write creates a ConfigMap and reads it back, in the ledger's namespace, which not every backup brings back.
 func (c *canary) write(ctx context.Context, cfg *rest.Config) error {
 	client, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
@@ -95,7 +95,12 @@ func (c *canary) write(ctx context.Context, cfg *rest.Config) error {
 	}
 	maps := client.CoreV1().ConfigMaps(ledger.Namespace)
 	return poll(ctx, func() error {
-		_, err := maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: canaryMeta()}, metav1.CreateOptions{})
+		_, err := client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+			Name: ledger.Namespace, Labels: map[string]string{DrillLabel: canaryName}}}, metav1.CreateOptions{})
+		if err != nil && !apierrors.IsAlreadyExists(err) {
+			return err
+		}
+		_, err = maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: canaryMeta()}, metav1.CreateOptions{})
 		if err != nil && !apierrors.IsAlreadyExists(err) {
 			return err
 		}
@@ -104,8 +109,8 @@ func (c *canary) write(ctx context.Context, cfg *rest.Config) error {
 	})
 }
 
-// rollOut waits until new leaders are elected and a Deployment that is made now is available.
-func (c *canary) rollOut(ctx context.Context, cfg *rest.Config) error {
+// rollOut waits until new leaders are elected, unless the control plane is the old one, and a Deployment that is made now is available.
+func (c *canary) rollOut(ctx context.Context, cfg *rest.Config, oldLeaders bool) error {
 	client, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
 		return err
@@ -121,7 +126,7 @@ func (c *canary) rollOut(ctx context.Context, cfg *rest.Config) error {
 			return err
 		}
 		for _, name := range electedLeaders {
-			if now[name] == "" || now[name] == c.leaders[name] {
+			if now[name] == "" || now[name] == c.leaders[name] && !oldLeaders {
 				return fmt.Errorf("%s has no new leader", name)
 			}
 		}

@@ -24,6 +24,8 @@ type phase struct {
 	// does says in a few words what happens, for plan and progress.
 	does string
 	run  func(ctx context.Context) error
+	// still tells whether it is worth running though the backup tool failed in the phase before: there is something to look at. Nil for no.
+	still func() bool
 }
 
 // An engine runs phases in order, writes down what happens, and undoes everything at the end. Of clusters it
@@ -31,6 +33,9 @@ type phase struct {
 type engine struct {
 	rec    recorder
 	cancel context.CancelCauseFunc
+
+	// toolFailed is set once the backup tool failed in a phase.
+	toolFailed bool
 
 	mu    sync.Mutex
 	undos []undo
@@ -80,15 +85,15 @@ func (e *engine) onTeardown(name string, do func(context.Context) error) {
 	e.undos = append(e.undos, undo{name, do})
 }
 
-// run executes the phases until one fails, then tears down, and closes the timeline. Its error joins all that went wrong; the verdict
-// is not its business.
+// run executes the phases until one fails, then tears down, and closes the timeline. What a failed tool left behind is still looked at. Its
+// error joins all that went wrong; the verdict is not its business.
 func (e *engine) run(ctx context.Context, phases []phase) error {
 	ctx, e.cancel = context.WithCancelCause(ctx)
 	defer e.cancel(nil)
 	var err error
 	for _, p := range phases {
-		if err = e.phase(ctx, p); err != nil {
-			break
+		if err == nil || e.toolFailed && p.still != nil && p.still() {
+			err = errors.Join(err, e.phase(ctx, p))
 		}
 	}
 	err = errors.Join(err, e.teardown(context.WithoutCancel(ctx)))
@@ -103,19 +108,25 @@ func (e *engine) phase(ctx context.Context, p phase) error {
 	end := evidence.Event{Kind: evidence.PhaseEnded, Name: p.name, Phase: p.name}
 	if err != nil {
 		end.Error, end.Blame = err.Error(), blame(ctx, p, err)
+		e.toolFailed = end.Blame == evidence.BlameTool
 		err = fmt.Errorf("%s: %w", p.name, err)
 	}
 	return errors.Join(err, e.rec.Event(end))
 }
 
-// protect turns a panic into a harness error, and an error that a cancellation caused into the cancellation's own cause.
-func protect(ctx context.Context, run func(context.Context) error) (err error) {
+// recovered turns a panic into a harness error.
+func recovered(run func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = harness(fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
 		}
 	}()
-	err = run(ctx)
+	return run()
+}
+
+// protect turns a panic into a harness error, and an error that a cancellation caused into the cancellation's own cause.
+func protect(ctx context.Context, run func(context.Context) error) error {
+	err := recovered(func() error { return run(ctx) })
 	if err == nil {
 		// A death or an interrupt that the phase did not notice must not pass unnoticed.
 		return context.Cause(ctx)

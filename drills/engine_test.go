@@ -184,9 +184,9 @@ func TestEveryOutcomeOfThePipeline(t *testing.T) {
 					time.AfterFunc(test.interrupt, func() { cancel(errors.New("interrupted")) })
 				}
 				err := e.run(ctx, []phase{
-					{"seed", "", bind(test.prepare)},
-					{"restore", "", bind(test.trial)},
-					{"survey", "", nothing},
+					{name: "seed", run: bind(test.prepare)},
+					{name: "restore", run: bind(test.trial)},
+					{name: "survey", run: nothing},
 				})
 				require.Equal(t, test.want, lines.String())
 				if strings.Contains(test.want, "!") {
@@ -222,7 +222,7 @@ func TestTeardownIsLastInFirstOutAndSurvivesAnInterrupt(t *testing.T) {
 	e := &engine{rec: lines}
 	var order []string
 	ctx, cancel := context.WithCancel(t.Context())
-	err := e.run(ctx, []phase{{"seed", "", func(context.Context) error {
+	err := e.run(ctx, []phase{{name: "seed", run: func(context.Context) error {
 		for _, name := range []string{"first", "second"} {
 			e.onTeardown(name, func(ctx context.Context) error {
 				order = append(order, name)

@@ -71,7 +71,8 @@ func (d *drill) step(ctx context.Context, name, detail string, do func() error) 
 		end := d.beginStep(name, detail)
 		err := context.Cause(ctx)
 		if err == nil {
-			err = do()
+			// It may run on a goroutine of its own, where a panic would end every drill of this process.
+			err = recovered(do)
 		}
 		end(err)
 		if err != nil {

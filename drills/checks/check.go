@@ -4,8 +4,8 @@
 // How verdicts come about:
 //
 //   - A check whose evidence is missing, empty or torn is unknown. Its Judge is not called.
-//   - A phase that failed by the backup tool's own work is a failed drill. When it leaves no restored cluster to look at, the checks
-//     that judge one are skipped, with that reason; the drill is failed all the same.
+//   - A phase that failed by the backup tool's own work is a failed drill. When it leaves no restored cluster that was looked at, the
+//     checks that judge one are skipped, with that reason; the drill is failed all the same.
 //   - A phase that broke for any other reason, or never ended, means that the drill could not tell. What is found wrong in a
 //     cluster while something else is breaking proves nothing, so such checks come out unknown, never failed, and never
 //     skipped. Trouble that only struck at teardown leaves findings as they are, and still keeps the drill from passing.
@@ -39,6 +39,8 @@ type Check struct {
 	Needs []string
 	// OfRestored checks ask about the restored cluster. Where the tool brought none back they do not apply.
 	OfRestored bool
+	// Applies says why the check does not apply to this drill; empty when it does. Nil is always.
+	Applies func(run *Run) (not string)
 	// Judge fills c.Verdict, c.Reason and c.Findings, and the part of the report that the check is about.
 	Judge func(run *Run, r *reports.Report, c *reports.Check)
 }
@@ -53,6 +55,12 @@ func All() []Check {
 func (check Check) judge(run *Run, r *reports.Report) reports.Check {
 	c := reports.Check{Name: check.Name, Title: check.Title, Evidence: check.Needs}
 	broke, refused := run.broke(), run.notRestored()
+	if check.Applies != nil {
+		if c.Reason = check.Applies(run); c.Reason != "" {
+			c.Verdict = reports.Skipped
+			return c
+		}
+	}
 	switch {
 	case check.OfRestored && broke == "" && refused != "":
 		c.Verdict, c.Reason = reports.Skipped, refused

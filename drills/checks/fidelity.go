@@ -135,8 +135,8 @@ func missingResources(before, after *survey) (missing []string) {
 func (run *Run) atNoArtifact(revision string) string {
 	var known []string
 	for _, a := range run.artifacts {
-		if a.Revision > 0 {
-			known = append(known, strconv.FormatInt(a.Revision, 10))
+		if at := a.read(); at > 0 {
+			known = append(known, strconv.FormatInt(at, 10))
 		}
 	}
 	if len(known) == 0 || slices.Contains(known, revision) {
@@ -148,7 +148,7 @@ func (run *Run) atNoArtifact(revision string) string {
 // A comparison of two censuses under a profile.
 type comparison struct {
 	profile *profile
-	ledger  *ledgerWrites
+	ledger  ledgerWrites
 
 	equal                int
 	rows                 map[string]*reports.KindRow
@@ -202,7 +202,7 @@ func (c *comparison) add(before, after *census.Entry) {
 		class = extraClass
 	}
 	var by *rule
-	if c.ledger.explains(before, after) {
+	if c.ledger.wrote(e) {
 		by = &ledgerRule
 	} else if class == changedClass {
 		by, d.Fields = c.changed(o, before, after)
@@ -304,49 +304,47 @@ func labels(raw json.RawMessage) map[string]string {
 	return o.Metadata.Labels
 }
 
-// ledgerWrites are the objects that the ledger wrote, where the census before is younger than the artifact that was restored: then
-// it saw writes that the artifact cannot hold.
-type ledgerWrites struct {
-	artifact int64
-	names    map[string]bool
-}
+// ledgerWrites are the objects that the ledger wrote, where the census before does not show what the restored artifact holds of them: it
+// is younger, or the artifact was taken while they were written, or they went on being written where it was restored. The ledger has its own
+// check, of every write.
+type ledgerWrites map[string]bool
 
-func (run *Run) ledgerWrites() *ledgerWrites {
+func (run *Run) ledgerWrites() ledgerWrites {
 	restored, err := run.restored()
-	if err != nil || restored.Revision == 0 {
+	if err != nil {
 		return nil
 	}
-	read, err := strconv.ParseInt(run.survey(evidence.CensusBeforeFile).head.Revision, 10, 64)
-	if err != nil || read <= restored.Revision {
+	read := run.survey(evidence.CensusBeforeFile).head.Revision
+	if !run.inPlace() && len(run.Scenario.Spec.Layers) == 0 && strconv.FormatInt(restored.Revision, 10) == read {
 		return nil
 	}
-	records, err := evidence.ReadLines[ledger.Record](run.Dir, evidence.LedgerFile)
-	if err != nil && !errors.Is(err, evidence.ErrTorn) {
-		return nil
-	}
-	w := &ledgerWrites{artifact: restored.Revision, names: map[string]bool{}}
-	for _, r := range records {
-		w.names[r.Name] = true
+	w := ledgerWrites{}
+	for _, l := range run.ledgers() {
+		records, err := evidence.ReadLines[ledger.Record](run.Dir, l.records)
+		if err != nil && !errors.Is(err, evidence.ErrTorn) {
+			return nil
+		}
+		for _, r := range records {
+			w[l.namespace+"/"+r.Name] = true
+		}
 	}
 	return w
 }
 
-// explains a difference by a write of the ledger after the artifact: an object that was made or changed since, or one that was
-// deleted since and is therefore back.
-func (w *ledgerWrites) explains(before, after *census.Entry) bool {
-	if w == nil {
-		return false
+// wrote tells whether the ledger did.
+func (w ledgerWrites) wrote(e *census.Entry) bool { return w[e.Namespace+"/"+e.Name] }
+
+// A ledgerEvidence names the evidence of one ledger.
+type ledgerEvidence struct{ layer, namespace, records, survivors string }
+
+// ledgers of the drill, its own first.
+func (run *Run) ledgers() []ledgerEvidence {
+	all := []ledgerEvidence{{"", ledger.Namespace, evidence.LedgerFile, evidence.SurvivorsFile}}
+	for _, l := range run.Scenario.Spec.Layers {
+		if l.Ledger != "" {
+			all = append(all, ledgerEvidence{l.Backup.Method, l.Ledger,
+				evidence.Of(l.Backup.Method, evidence.LedgerFile), evidence.Of(l.Backup.Method, evidence.SurvivorsFile)})
+		}
 	}
-	e := before
-	if e == nil {
-		e = after
-	}
-	if e.Namespace != ledger.Namespace || !w.names[e.Name] {
-		return false
-	}
-	revision, err := strconv.ParseInt(e.ResourceVersion, 10, 64)
-	if err != nil {
-		return false
-	}
-	return (before != nil) == (revision > w.artifact)
+	return all
 }

@@ -14,6 +14,12 @@ var freshnessCheck = Check{
 	Title:      "Is the restored cluster another one than the source?",
 	Needs:      []string{evidence.FreshnessFile},
 	OfRestored: true,
+	Applies: func(run *Run) string {
+		if run.inPlace() {
+			return "the scenario restores into the cluster that the backup was taken of"
+		}
+		return ""
+	},
 	Judge: func(run *Run, r *reports.Report, c *reports.Check) {
 		f, err := evidence.ReadJSON[evidence.Freshness](run.Dir, evidence.FreshnessFile)
 		if err != nil {

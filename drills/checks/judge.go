@@ -21,7 +21,7 @@ func Judge(dir, version string) (*reports.Report, error) {
 	}
 	r := &reports.Report{
 		Schema: reports.SchemaVersion, Objectives: []reports.Objective{}, Checks: []reports.Check{},
-		Drill: run.drill(version), Phases: run.reportPhases(), Marks: run.marks(), Steps: run.steps(), Artifacts: run.reportArtifacts(),
+		Drill: run.drill(version), Phases: run.reportPhases(), Marks: run.marks(), Claims: run.claims(), Steps: run.steps(), Artifacts: run.reportArtifacts(),
 		Environment: reports.Environment{
 			Versions: run.Header.Versions, OS: run.Header.OS, Arch: run.Header.Arch,
 			CPUs: run.Header.CPUs, MemoryBytes: run.Header.MemoryBytes, Facts: run.Header.Facts,
@@ -83,6 +83,15 @@ func (run *Run) marks() []reports.Mark {
 	return all
 }
 
+func (run *Run) claims() (all []reports.Claim) {
+	for _, e := range run.Events {
+		if e.Kind == evidence.Claim {
+			all = append(all, reports.Claim{Operation: e.Name, Layer: e.Layer, Says: e.Detail})
+		}
+	}
+	return all
+}
+
 // steps pairs the beginnings and ends of a phase's operations. Those that run beside each other have different names.
 func (run *Run) steps() (all []reports.Step) {
 	for _, e := range run.Events {
@@ -101,12 +110,18 @@ func (run *Run) steps() (all []reports.Step) {
 
 func (run *Run) reportArtifacts() []reports.Artifact {
 	restored, err := run.restored()
+	chosen := map[string]bool{restored.Name: err == nil}
+	for _, e := range run.Events {
+		if e.Kind == evidence.ArtifactChosen && e.Layer != "" {
+			chosen[e.Name] = true
+		}
+	}
 	_, begun := run.mark(evidence.MarkRestoreStarted, 0)
 	all := []reports.Artifact{}
 	for _, a := range run.artifacts {
 		out := reports.Artifact{
 			Name: a.Name, Method: a.Method, Taken: a.Taken, Seconds: a.Seconds, Facts: map[string]string{},
-			Restored: err == nil && begun && a.Name == restored.Name,
+			Restored: begun && chosen[a.Name],
 		}
 		maps.Copy(out.Facts, a.Facts)
 		if a.Revision > 0 {
@@ -228,7 +243,10 @@ func (run *Run) declared(r *reports.Report) reports.Declared {
 	if err := d.Verdict.UnmarshalText([]byte(expect.Verdict)); err != nil {
 		d.Mismatches = append(d.Mismatches, "expected verdict: "+err.Error())
 	}
-	if claim, said := run.claim("restore"); !said && r.Verdict != reports.Unknown {
+	if claim, said := run.claim("backup"); said && claim.Detail != expect.Backup {
+		d.Mismatches = append(d.Mismatches, fmt.Sprintf("the tool said of the backup: %s, declared: %s", claim.Detail, expect.Backup))
+	}
+	if claim, said := run.claim("restore"); !said && r.Verdict != reports.Unknown && !run.noBackup() {
 		d.Mismatches = append(d.Mismatches, fmt.Sprintf("the tool said nothing of the restore, declared: %s", expect.Tool))
 	} else if said && claim.Detail != expect.Tool {
 		d.Mismatches = append(d.Mismatches, fmt.Sprintf("the tool said of the restore: %s, declared: %s", claim.Detail, expect.Tool))

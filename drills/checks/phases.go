@@ -48,15 +48,17 @@ var toolCheck = Check{
 	Title: "Did the backup tool say of its own work what the scenario expects?",
 	Needs: []string{evidence.TimelineFile},
 	Judge: func(run *Run, r *reports.Report, c *reports.Check) {
-		for _, want := range []struct{ name, says string }{{"backup", "completed"}, {"restore", run.Scenario.Spec.Expect.Tool}} {
+		for _, want := range []struct{ name, says string }{{"backup", run.Scenario.Spec.Expect.Backup}, {"restore", run.Scenario.Spec.Expect.Tool}} {
 			claim, said := run.claim(want.name)
 			switch {
+			case want.name == "restore" && run.noBackup():
+				continue
 			case !said:
 				unknown(c, "the tool said nothing of the %s", want.name)
 				return
 			case claim.Detail == want.says:
 				continue
-			case claim.Detail != "completed" && claim.Detail != "refused" && run.broke() != "":
+			case claim.Detail == evidence.Failed && run.broke() != "":
 				// It may have failed of what broke the drill.
 				unknown(c, "the tool said of the %s: %s; but %s", want.name, claim.Detail, run.broke())
 			default:
@@ -65,6 +67,16 @@ var toolCheck = Check{
 			}
 			return
 		}
-		passed(c, "the tool said of the backup: completed, and of the restore: %s", run.Scenario.Spec.Expect.Tool)
+		if run.noBackup() {
+			passed(c, "the tool said of the backup: %s, as the scenario expects; there was nothing to restore", run.Scenario.Spec.Expect.Backup)
+			return
+		}
+		passed(c, "the tool said of the backup: %s, and of the restore: %s", run.Scenario.Spec.Expect.Backup, run.Scenario.Spec.Expect.Tool)
 	},
+}
+
+// noBackup tells whether the tool itself said that it has no backup, so that there was nothing to restore.
+func (run *Run) noBackup() bool {
+	claim, said := run.claim("backup")
+	return said && claim.Detail != evidence.Completed && claim.Detail != evidence.PartiallyFailed && len(run.artifacts) == 0
 }

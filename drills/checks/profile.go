@@ -118,10 +118,10 @@ var etcdProfile = profile{
 	},
 }
 
-// ledgerRule is not in a profile: it holds for the objects of the ledger alone, and only where the census before is younger than
-// what was restored. See ledgerWrites.
+// ledgerRule is not in a profile: it holds for the objects of the ledger alone, and only where the census before does not show them as the
+// artifact holds them. See ledgerWrites.
 var ledgerRule = rule{
-	name: "ledger-after-artifact", because: "the ledger wrote it after the artifact was taken: its loss is counted there",
+	name: "ledger", because: "the ledger wrote it while or after the artifact was taken: its check counts every write",
 	source: "restore-drill",
 }
 

@@ -10,8 +10,16 @@ import (
 )
 
 // rtoMarks have to be reached before a service counts as restored.
-var rtoMarks = []string{evidence.MarkRestoreStarted, evidence.MarkAPIReady, evidence.MarkWriteAccepted,
-	evidence.MarkControllers, evidence.MarkWorkloads, evidence.MarkIdentity}
+func (run *Run) rtoMarks() []string {
+	all := []string{evidence.MarkRestoreStarted, evidence.MarkWriteAccepted, evidence.MarkControllers, evidence.MarkWorkloads}
+	if !run.inPlace() {
+		all = append(all, evidence.MarkAPIReady)
+	}
+	if run.restoresStore() || run.inPlace() {
+		all = append(all, evidence.MarkIdentity)
+	}
+	return all
+}
 
 // maxClockGap between the wall clock and the monotonic one over a recovery. More than that, and the machine slept or its clock
 // was set: the monotonic clock stands still while a machine sleeps.
@@ -29,11 +37,15 @@ var rtoCheck = Check{
 			return
 		}
 		back, ok := run.mark(evidence.MarkServiceBack, struck.At)
+		if stopped := run.stopped(); !ok && stopped != nil && stopped.name == evidence.PhaseRestore && run.broke() == "" {
+			failed(c, "the service was not restored: %s", firstLine(stopped.end.Error))
+			return
+		}
 		if !ok {
 			unknown(c, "the mark %q was not reached", evidence.MarkServiceBack)
 			return
 		}
-		for _, name := range rtoMarks {
+		for _, name := range run.rtoMarks() {
 			if m, ok := run.mark(name, struck.At); !ok || m.At > back.At {
 				unknown(c, "the service is said to be restored, but the mark %q was not reached before", name)
 				return

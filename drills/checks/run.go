@@ -52,11 +52,23 @@ type artifact struct {
 	Taken    time.Time `json:"taken"`
 	Seconds  float64   `json:"seconds"`
 	Revision int64     `json:"revision"`
+	Window   *struct {
+		From int64 `json:"from"`
+		To   int64 `json:"to"`
+	} `json:"window"`
 	Files    map[string]struct {
 		Bytes  int64  `json:"bytes"`
 		SHA256 string `json:"sha256"`
 	} `json:"files"`
 	Facts map[string]string `json:"facts"`
+}
+
+// read is the revision at which the census that goes with the artifact is taken; 0 for none.
+func (a artifact) read() int64 {
+	if a.Window != nil {
+		return a.Window.To
+	}
+	return a.Revision
 }
 
 // Open reads what every check needs. The error says that dir is no run directory at all; what is wrong with its evidence is for the
@@ -114,6 +126,8 @@ func (run *Run) verdict(p phase) (reports.Verdict, string) {
 		return reports.Unknown, fmt.Sprintf("phase %s did not end: the drill was interrupted in it", p.name)
 	case p.end.Error == "":
 		return reports.Passed, ""
+	case p.name == evidence.PhaseSurvey && run.stopped() != nil && run.stopped().name == evidence.PhaseRestore:
+		return reports.Skipped, fmt.Sprintf("what the restore left behind could not be surveyed: %s", firstLine(p.end.Error))
 	case p.end.Blame == evidence.BlameTool && evidence.OnTrial(p.name):
 		return reports.Failed, fmt.Sprintf("phase %s failed: %s", p.name, firstLine(p.end.Error))
 	}
@@ -165,8 +179,13 @@ func (run *Run) broke() string {
 	return run.interrupted()
 }
 
-// notRestored says that the tool brought no cluster back to look at; empty when it did.
+// notRestored says that the tool brought no cluster back that was looked at; empty when it did.
 func (run *Run) notRestored() string {
+	for _, p := range run.phases {
+		if p.name == evidence.PhaseSurvey && p.end != nil && p.end.Error == "" {
+			return ""
+		}
+	}
 	for _, p := range run.phases {
 		if v, reason := run.verdict(p); v == reports.Failed {
 			return "there is no restored cluster to judge: " + reason
@@ -185,14 +204,33 @@ func (run *Run) mark(name string, from time.Duration) (evidence.Event, bool) {
 	return evidence.Event{}, false
 }
 
-// claim is what the tool last said of its backup or restore.
-func (run *Run) claim(name string) (evidence.Event, bool) {
+// claim is what the tool last said of its backup or restore; of several layers, the first that is not all well.
+func (run *Run) claim(name string) (claim evidence.Event, said bool) {
+	layers := map[string]bool{}
 	for _, e := range slices.Backward(run.Events) {
-		if e.Kind == evidence.Claim && e.Name == name {
-			return e, true
+		if e.Kind != evidence.Claim || e.Name != name || layers[e.Layer] {
+			continue
+		}
+		layers[e.Layer] = true
+		if !said || e.Detail != evidence.Completed {
+			claim, said = e, true
 		}
 	}
-	return evidence.Event{}, false
+	return claim, said
+}
+
+// restoresStore tells whether the store itself came back, with its UIDs and revisions, or objects were made anew.
+func (run *Run) restoresStore() bool { return run.Scenario.Spec.Backup.Method == "etcd" }
+
+// inPlace tells whether the backup went back into the cluster that it was taken of.
+func (run *Run) inPlace() bool { return run.Scenario.Spec.Restore.Into == scenarios.IntoSource }
+
+// remade says why a check of the store that came back does not apply; empty when it does.
+func (run *Run) remade() string {
+	if run.restoresStore() {
+		return ""
+	}
+	return fmt.Sprintf("the method %s does not bring the store back: it makes the objects anew", run.Scenario.Spec.Backup.Method)
 }
 
 func (run *Run) readArtifacts() error {
@@ -215,11 +253,11 @@ func (run *Run) readArtifacts() error {
 	return nil
 }
 
-// restored is the artifact that was brought back. The error says why that is not known.
+// restored is the artifact that was brought back, that of the first layer. The error says why that is not known.
 func (run *Run) restored() (artifact, error) {
 	var chosen string
 	for _, e := range run.Events {
-		if e.Kind == evidence.ArtifactChosen {
+		if e.Kind == evidence.ArtifactChosen && (e.Layer == "" || e.Layer == run.Scenario.Spec.Backup.Method) {
 			chosen = e.Name
 		}
 	}

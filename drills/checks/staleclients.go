@@ -13,6 +13,7 @@ var staleClientsCheck = Check{
 	Title:      "Does a client that was connected before the failure see what is there now?",
 	Needs:      []string{evidence.InformerFile},
 	OfRestored: true,
+	Applies:    func(run *Run) string { return run.remade() },
 	Judge: func(run *Run, r *reports.Report, c *reports.Check) {
 		informer, err := evidence.ReadJSON[evidence.Informer](run.Dir, evidence.InformerFile)
 		if err != nil {

@@ -15,6 +15,12 @@ var storeCheck = Check{
 	Title:      "Is every key of the artifact in the restored store?",
 	Needs:      []string{evidence.StoreFile},
 	OfRestored: true,
+	Applies: func(run *Run) string {
+		if len(run.Scenario.Spec.Layers) > 0 {
+			return "other layers were restored above the artifact, so the store is no longer the artifact's alone"
+		}
+		return run.remade()
+	},
 	Judge: func(run *Run, r *reports.Report, c *reports.Check) {
 		s, err := evidence.ReadJSON[evidence.StoreComparison](run.Dir, evidence.StoreFile)
 		if err != nil {

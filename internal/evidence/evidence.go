@@ -20,6 +20,7 @@ package evidence
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -41,6 +42,12 @@ const (
 	ArtifactsDir     = "artifacts"
 	LogsDir          = "logs"
 )
+
+// Of is the name of a layer's own file beside that of the drill: ledger-velero.jsonl.
+func Of(layer, file string) string {
+	name, ext, _ := strings.Cut(file, ".")
+	return name + "-" + layer + "." + ext
+}
 
 // A Header identifies the run. It is written first.
 type Header struct {
