@@ -25,12 +25,13 @@ var rpoCheck = Check{
 		struck, _ := run.mark(evidence.MarkStruck, 0)
 		objectives := run.Scenario.Spec.Objectives
 		total := a.Total
-		rpo := reports.Objective{Method: "struck - the acknowledgement of the newest write up to which nothing is missing"}
-		var writes reports.Objective
-		writes.Method, writes.Measured = lostMethod(a), number(total.Missing())
-		writes.Resolution = number(0)
+		// The failure may have been there before it was seen.
+		least := max(0, total.Least-struck.Resolution)
+		rpo := reports.Objective{Method: "struck - the acknowledgement of the newest write up to which nothing is missing, of the writer for which that is longest; " +
+			"bounded from below by the age of the oldest write that is missing"}
+		writes := reports.Objective{Method: lostMethod(a), Measured: number(total.Missing()), Resolution: number(total.Short)}
 		if total.RPO != nil {
-			rpo.Measured, rpo.Resolution = seconds(*total.RPO), seconds(total.Gap+struck.Resolution)
+			rpo.Measured, rpo.Resolution = seconds(*total.RPO), seconds(*total.RPO-least)
 		}
 		run.objectives["rpo"], run.objectives["lost writes"] = rpo, writes
 		if why := a.doubt(); why != "" {
@@ -40,16 +41,12 @@ var rpoCheck = Check{
 		var parts []reports.Check
 		if target := objectives.RPO; target != nil {
 			part := reports.Check{}
-			judgeRPO(&part, a, struck, target.Duration)
+			judgeRPO(&part, total, least, target.Duration)
 			parts, rpo.Verdict = append(parts, part), part.Verdict
 		}
 		if target := objectives.LostWrites; target != nil {
 			part := reports.Check{}
-			if n := total.Missing(); n <= *target {
-				passed(&part, "%s missing, within the objective of %d", counted(n, "acknowledged write"), *target)
-			} else {
-				failed(&part, "%s missing, over the objective of %d", counted(n, "acknowledged write"), *target)
-			}
+			judgeLost(&part, total, *target)
 			parts, writes.Verdict = append(parts, part), part.Verdict
 		}
 		run.objectives["rpo"], run.objectives["lost writes"] = rpo, writes
@@ -62,27 +59,45 @@ var rpoCheck = Check{
 			find(c, reports.Finding{Verdict: c.Verdict, Subject: w.String(),
 				Message: fmt.Sprintf("is the first acknowledged write that is missing, %s before the failure", rounded(struck.At-w.Answered))})
 		}
+		for _, s := range a.Classes {
+			if s.Short > 0 {
+				find(c, reports.Finding{Verdict: c.Verdict, Subject: "writer " + s.Class,
+					Message: fmt.Sprintf("made %s less than it was asked to between its newest safe write and the failure: what it did not write cannot be missed",
+						counted(s.Short, "write"))})
+			}
+		}
 	},
 }
 
-// judgeRPO judges the age of what is lost. The newest write that is safe bounds it from above, the oldest lost one from below.
-func judgeRPO(c *reports.Check, a *account, struck evidence.Event, target time.Duration) {
-	var oldest time.Duration // of what is lost, at least
-	if w := a.Total.FirstMissing; w != nil {
-		oldest = max(0, struck.At-w.Answered-struck.Resolution)
-	}
-	switch rpo := a.Total.RPO; {
+// judgeRPO judges the age of what is lost. The newest write up to which nothing is missing bounds it from above, and what is known to be missing
+// from below: where the writers fell silent, by themselves or because the machine stalled, nothing was measured between the two.
+func judgeRPO(c *reports.Check, total ledger.Sums, least, target time.Duration) {
+	switch rpo := total.RPO; {
 	case rpo != nil && *rpo <= target:
 		passed(c, "nothing older than %s before the failure is missing, within the objective of %s", rounded(*rpo), target)
-	case oldest > target && rpo != nil:
+	case least > target && rpo != nil:
 		failed(c, "nothing is missing up to %s before the failure, over the objective of %s", rounded(*rpo), target)
-	case oldest > target:
-		failed(c, "the first acknowledged write of all, %s before the failure, is missing, over the objective of %s", rounded(oldest), target)
+	case least > target:
+		failed(c, "the first acknowledged write of a writer, %s before the failure, is missing, over the objective of %s", rounded(least), target)
 	case rpo == nil:
-		unknown(c, "even the first acknowledged write is missing, so how far the loss goes back cannot be told")
+		unknown(c, "even the first acknowledged write of a writer is missing, so how far the loss goes back cannot be told")
 	default:
 		unknown(c, "nothing is missing up to %s before the failure, and the oldest missing write is %s old: closer to the objective of %s than can be told",
-			rounded(*rpo), rounded(oldest), target)
+			rounded(*rpo), rounded(least), target)
+	}
+}
+
+// judgeLost judges how much is lost. Writes that were not made could have been lost too: they cannot make good what is over the objective.
+func judgeLost(c *reports.Check, total ledger.Sums, target int) {
+	lost := counted(total.Missing(), "acknowledged write")
+	switch {
+	case total.Missing() > target:
+		failed(c, "%s missing, over the objective of %d", lost, target)
+	case total.Missing()+total.Short > target:
+		unknown(c, "%s missing, within the objective of %d, but the writers made %d less than they were asked to: with those it could have been missed",
+			lost, target, total.Short)
+	default:
+		passed(c, "%s missing, within the objective of %d", lost, target)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -71,11 +72,16 @@ type Sums struct {
 	Unseen int
 	// Rate that was reached before the failure and the one that was asked for, in writes a second.
 	Rate, Want float64
-	// RPO is the failure minus the acknowledgement of the newest write up to which nothing is missing. It is nil when no
-	// such write exists: everything that was acknowledged is missing, or nothing was acknowledged.
+	// RPO is the failure minus the acknowledgement of the newest write up to which nothing is missing; in total, that of the writer for which it is
+	// longest. What is lost is no older: it is an upper bound. It is nil when no such write exists: everything that a writer had acknowledged
+	// is missing, or nothing was.
 	RPO *time.Duration
-	// Gap is what lies between that write and the next acknowledged one (or the failure): RPO is not known finer than that.
-	Gap time.Duration
+	// Least is the lower bound: the failure minus the acknowledgement of the first write that is missing, 0 when none is. A silence of the
+	// writers between the two bounds, or before the failure, sets them apart.
+	Least time.Duration
+	// Short is how many writes more would have been acknowledged since UpTo, until the failure began, at the rate that was asked for; one a
+	// writer, which the ends of the interval may cut, left out. As many could have been lost, had they been made.
+	Short int
 	// UpTo is that write, and FirstMissing the first one that is not in effect; nil when there is none.
 	UpTo, FirstMissing *Write
 }
@@ -121,13 +127,6 @@ func (d Disagreement) String() string {
 	}
 	return fmt.Sprintf("%s is %s, though it is newer than the artifact's revision", d.Write, d.Seen)
 }
-
-// Tolerances of a writer's rate. Under a rate one write in five may be late and one is cut by the ends of the interval; the
-// longest silence is three intervals and the time for which a busy machine may stall.
-const (
-	minRate  = 0.8
-	maxStall = time.Second
-)
 
 // chain is what the records say of one class.
 type chain struct {
@@ -395,24 +394,25 @@ func (c chain) doubts(class string, began time.Duration) (doubts []string) {
 		doubt("started after the failure")
 		return doubts
 	}
-	before, last, silence := 0, c.start, time.Duration(0)
-	for _, w := range c.writes {
-		if w.Status == Acknowledged && w.Answered <= began {
-			before++
-			silence, last = max(silence, w.Answered-last), w.Answered
-		}
-	}
-	if before == 0 {
+	if c.acknowledged(-1, began) == 0 {
 		doubt("had no write acknowledged before the failure")
-		return doubts
-	}
-	if silence = max(silence, began-last); silence > maxStall+time.Duration(3*float64(time.Second)/c.rate) {
-		doubt("fell silent for %.1f s before the failure", silence.Seconds())
-	}
-	if least := minRate*c.rate*(began-c.start).Seconds() - 1; float64(before) < least {
-		doubt("reached %.2f writes a second before the failure, it was to reach %.2f", c.reached(began), c.rate)
 	}
 	return doubts
+}
+
+// acknowledged counts the writes that were acknowledged after a time, and not after another.
+func (c chain) acknowledged(after, until time.Duration) (n int) {
+	for _, w := range c.writes {
+		if w.Status == Acknowledged && w.Answered > after && w.Answered <= until {
+			n++
+		}
+	}
+	return n
+}
+
+// short is how many of the writes that were asked for between two times were not acknowledged, as Sums.Short has it.
+func (c chain) short(after, until time.Duration) int {
+	return max(0, int(c.rate*(until-after).Seconds())-1-c.acknowledged(after, until))
 }
 
 // reached is the rate of acknowledged writes from the writer's start until the failure began.
@@ -420,13 +420,7 @@ func (c chain) reached(began time.Duration) float64 {
 	if began <= c.start {
 		return 0
 	}
-	n := 0
-	for _, w := range c.writes {
-		if w.Status == Acknowledged && w.Answered <= began {
-			n++
-		}
-	}
-	return float64(n) / (began - c.start).Seconds()
+	return float64(c.acknowledged(-1, began)) / (began - c.start).Seconds()
 }
 
 // sum counts fates.
@@ -447,6 +441,12 @@ func (a *Account) sum() {
 				s.Holes++
 			}
 		}
+		from := c.start
+		if s.UpTo != nil {
+			from = s.UpTo.Answered
+		}
+		s.Short = c.short(from, a.began)
+		a.Total.Short += s.Short
 		a.Total.Holes += s.Holes
 		a.Total.Rate += s.Rate
 		a.Total.Want += s.Want
@@ -457,6 +457,17 @@ func (a *Account) sum() {
 		a.Total.Unexpected++
 	}
 	a.Total.count(a.Writes, a.Struck)
+	// Of all writes together, those of one writer would hide that another had fallen silent.
+	longest := slices.MaxFunc(a.Classes, func(x, y Sums) int { return cmp.Compare(x.bound(), y.bound()) })
+	a.Total.RPO, a.Total.UpTo = longest.RPO, longest.UpTo
+}
+
+// bound is RPO, and beyond any where there is none.
+func (s Sums) bound() time.Duration {
+	if s.RPO == nil {
+		return math.MaxInt64
+	}
+	return *s.RPO
 }
 
 func (s *Sums) count(writes []*Write, struck time.Duration) {
@@ -488,18 +499,17 @@ func (s *Sums) count(writes []*Write, struck time.Duration) {
 		}
 	}
 	slices.SortStableFunc(acknowledged, func(a, b *Write) int { return cmp.Compare(a.Answered, b.Answered) })
-	next := struck
+	// A write may still be acknowledged while the failure is being looked for.
 	for _, w := range acknowledged {
 		if w.Fate.Missing() {
-			s.FirstMissing, next = w, w.Answered
+			s.FirstMissing, s.Least = w, max(0, struck-w.Answered)
 			break
 		}
 		s.UpTo = w
 	}
 	if s.UpTo != nil {
-		// A write may still be acknowledged while the failure is being looked for.
 		rpo := max(0, struck-s.UpTo.Answered)
-		s.RPO, s.Gap = &rpo, max(0, next-s.UpTo.Answered)
+		s.RPO = &rpo
 	}
 }
 
