@@ -26,11 +26,8 @@ type Agreement struct {
 	Silent  map[string]error
 }
 
-// A member that has not reached the revision yet is asked again every lagPause, for lagLimit: then it never will.
-var (
-	lagPause = 20 * time.Millisecond
-	lagLimit = 5 * time.Second
-)
+// answerTimeout is how long one member may take over one answer; then it is silent. It covers a stalled machine, and a large store to hash.
+const answerTimeout = 30 * time.Second
 
 // Agree compares the members' hashes of all data at revision, and at a later one when that is compacted already. Members that do
 // not answer are no disagreement, but one has to answer.
@@ -44,7 +41,7 @@ func Agree(ctx context.Context, endpoints []string, tlsConfig *tls.Config, revis
 		answers := make([]answer, len(endpoints))
 		var wg sync.WaitGroup
 		for i, endpoint := range endpoints {
-			wg.Go(func() { answers[i] = ask(ctx, client, endpoint, revision) })
+			wg.Go(func() { answers[i] = ask(ctx, client, endpoint, tlsConfig, revision) })
 		}
 		wg.Wait()
 		if err := ctx.Err(); err != nil {
@@ -63,38 +60,38 @@ func Agree(ctx context.Context, endpoints []string, tlsConfig *tls.Config, revis
 	}
 }
 
-// answer of one member: its hash at a revision, and from which revision on that covers the history.
+// answer of one member: its hash at a revision, and from which revision on that covers the history; or the revision at which it is, when that is
+// all that it will ever have of what the members agreed on.
 type answer struct {
 	endpoint  string
 	hash      uint32
 	compacted int64
-	behind    bool
+	stuck     int64
 	err       error
 }
 
-// ask waits for a member that is behind.
-func ask(ctx context.Context, client *clientv3.Client, endpoint string, revision int64) answer {
+// ask waits for a member that is behind: it answers a linearizable read once it has caught up, and when it still has not got there then, it
+// never will.
+func ask(ctx context.Context, client *clientv3.Client, endpoint string, tlsConfig *tls.Config, revision int64) answer {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	if err := reach(ctx, endpoint); err != nil {
 		return answer{endpoint: endpoint, err: err}
 	}
-	behind := time.NewTimer(lagLimit)
-	defer behind.Stop()
 	for {
-		attempt, cancel := context.WithTimeout(ctx, 10*dialTimeout)
-		response, err := client.HashKV(attempt, endpoint, revision)
-		cancel()
-		if !errors.Is(err, rpctypes.ErrFutureRev) {
-			if err != nil {
-				return answer{endpoint: endpoint, err: err}
-			}
+		response, err := client.HashKV(ctx, endpoint, revision)
+		if err == nil {
 			return answer{endpoint: endpoint, hash: response.Hash, compacted: response.CompactRevision}
 		}
-		select {
-		case <-ctx.Done():
+		if !errors.Is(err, rpctypes.ErrFutureRev) {
 			return answer{endpoint: endpoint, err: err}
-		case <-behind.C:
-			return answer{endpoint: endpoint, behind: true}
-		case <-time.After(lagPause):
+		}
+		seen, err := Revision(ctx, endpoint, tlsConfig)
+		if err != nil {
+			return answer{endpoint: endpoint, err: err}
+		}
+		if seen < revision {
+			return answer{endpoint: endpoint, stuck: seen}
 		}
 	}
 }
@@ -112,9 +109,9 @@ func compare(revision int64, answers []answer) (agreement Agreement, settled boo
 		case a.err != nil:
 			agreement.Silent[a.endpoint] = a.err
 			continue
-		case a.behind:
+		case a.stuck > 0:
 			differ = true
-			all = append(all, fmt.Sprintf("%s has not got there within %s", a.endpoint, lagLimit))
+			all = append(all, fmt.Sprintf("%s has caught up with the others and is at revision %d", a.endpoint, a.stuck))
 			continue
 		case first == nil:
 			first = &a

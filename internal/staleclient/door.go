@@ -15,8 +15,8 @@ import (
 	"github.com/restore-drill/restore-drill/internal/proc"
 )
 
-// dialTimeout bounds a connection to a backend on this machine.
-const dialTimeout = 2 * time.Second
+// dialTimeout bounds a connection to a backend on this machine, which may be busy.
+const dialTimeout = 30 * time.Second
 
 // A door forwards TCP connections to one backend. While there is none it refuses connections, as the address of a dead server
 // does: an informer that is refused resumes its watch where it was, and one whose connection ends in any other way may list anew, which would hide
@@ -87,13 +87,17 @@ func (d *door) shutLocked() {
 	}
 }
 
-// lost shuts the door when backend is dead and still the one behind it.
-func (d *door) lost(backend string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.backend == backend {
-		d.shutLocked()
+// dial connects to backend. One that refuses is dead, and the door is shut if it is still the one behind it.
+func (d *door) dial(backend string) (net.Conn, error) {
+	conn, err := net.DialTimeout("tcp", backend, dialTimeout)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.backend == backend {
+			d.shutLocked()
+		}
 	}
+	return conn, err
 }
 
 // isShut tells whether connections are refused for want of a backend.
@@ -123,9 +127,8 @@ func (d *door) accept(listener net.Listener, backend string) {
 }
 
 func (d *door) forward(client net.Conn, backend string) {
-	server, err := net.DialTimeout("tcp", backend, dialTimeout)
+	server, err := d.dial(backend)
 	if err != nil {
-		d.lost(backend)
 		reset(client)
 		return
 	}
@@ -142,9 +145,7 @@ func (d *door) forward(client net.Conn, backend string) {
 	both.Go(func() {
 		io.Copy(client, server)
 		// Whether one connection ended or the server did decides between a reset and a closed door, which has to come first.
-		if probe, err := net.DialTimeout("tcp", backend, dialTimeout); err != nil {
-			d.lost(backend)
-		} else {
+		if probe, err := d.dial(backend); err == nil {
 			probe.Close()
 		}
 		reset(client)

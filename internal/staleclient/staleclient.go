@@ -41,16 +41,17 @@ const (
 	// reconnectEvery is how long the informer waits between two attempts. An informer's own wait doubles up to 30 s, and depends on how long the
 	// failure lasted: that would measure the outage, and not what the client believes after it.
 	reconnectEvery = 50 * time.Millisecond
-	// syncTimeout bounds the first list.
-	syncTimeout = 15 * time.Second
+	// syncTimeout bounds the first list, on a busy machine too.
+	syncTimeout = 2 * time.Minute
 	// lookEvery is how often the informer is compared with a fresh list.
 	lookEvery = 50 * time.Millisecond
 	// canary is the name of the ConfigMap that Observe writes.
 	canary = "stale-client-canary"
 )
 
-// Deadline for the informer to hold what is there, once the restored cluster serves.
-const Deadline = 10 * time.Second
+// Deadline for the informer to hold what is there, once the restored cluster serves. One whose watch works takes milliseconds, and one that is told
+// nothing shows no other sign of it than its silence: the deadline is longer than a machine stalls.
+const Deadline = 30 * time.Second
 
 // A kind of object in a namespace, or in all.
 type kind struct {
