@@ -182,11 +182,11 @@ func TestStartNamesAPortThatIsTaken(t *testing.T) {
 
 func TestStartSaysWhatItWaitedFor(t *testing.T) {
 	c := created(t, t.TempDir())
-	c.spec.StartTimeout = 300 * time.Millisecond
+	c.spec.StartTimeout = 2 * time.Second
 	// A member of three cannot be elected alone.
 	c.components[0].Command.Flags["initial-cluster"] += ",etcd-1=https://127.0.0.1:1"
 	err := c.Start(t.Context(), nil)
-	require.ErrorContains(t, err, "start cluster source: waited 300ms for ")
+	require.ErrorContains(t, err, "start cluster source: waited 2s for ")
 	require.ErrorContains(t, err, "deadline exceeded; last: ")
 }
 

@@ -108,7 +108,7 @@ func (p *processProvider) Create(ctx context.Context, spec Spec) (Cluster, error
 		return nil, fmt.Errorf("create cluster %s: %w", spec.Name, err)
 	}
 	if spec.StartTimeout <= 0 {
-		spec.StartTimeout = time.Minute
+		spec.StartTimeout = 2 * time.Minute
 	}
 	if spec.Progress == nil {
 		spec.Progress = func(string) {}

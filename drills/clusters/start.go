@@ -26,7 +26,8 @@ import (
 const (
 	// pollInterval is how often a server that is starting is asked.
 	pollInterval = 10 * time.Millisecond
-	// askTimeout bounds one question, so that one that got lost does not hide the next answer.
+	// askTimeout bounds the first question, so that one that got lost does not hide the next answer; each that goes unanswered leaves the next
+	// one twice the time, which is how a busy machine gets its answer through.
 	askTimeout = 2 * time.Second
 )
 
@@ -148,13 +149,14 @@ func (c *processCluster) watch(ctx context.Context, what string, config *tls.Con
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	var (
-		asked = time.Now()
-		last  = errors.New("was not asked yet")
+		asked    = time.Now()
+		patience = askTimeout
+		last     = errors.New("was not asked yet")
 	)
 	for i := 0; ; i++ {
 		before := asked
 		asked = time.Now()
-		status, answer, err := ask(ctx, client, urls[i%len(urls)])
+		status, answer, err := ask(ctx, client, urls[i%len(urls)], patience)
 		for _, w := range wanted {
 			if err == nil && status == w {
 				return max(asked.Sub(before), pollInterval), nil
@@ -165,6 +167,9 @@ func (c *processCluster) watch(ctx context.Context, what string, config *tls.Con
 		}
 		if ctx.Err() == nil {
 			last = err
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			patience *= 2
 		}
 		select {
 		case <-ctx.Done():
@@ -178,8 +183,8 @@ func (c *processCluster) watch(ctx context.Context, what string, config *tls.Con
 	}
 }
 
-func ask(ctx context.Context, client *http.Client, url string) (status int, answer string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+func ask(ctx context.Context, client *http.Client, url string, patience time.Duration) (status int, answer string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

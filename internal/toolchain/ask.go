@@ -14,7 +14,7 @@ import (
 )
 
 // askTimeout bounds how long a binary may take to print its version; the first start reads up to 100 MB from disk.
-const askTimeout = 30 * time.Second
+const askTimeout = 2 * time.Minute
 
 // identity of a file's content, good enough within the life of a process.
 type identity struct {
@@ -57,7 +57,7 @@ func ask(ctx context.Context, c component, file string) (string, error) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, file, c.ask...)
 	// A program that leaves its output open to a child must not keep us.
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = 10 * time.Second
 	// Its own settings come from the environment too, and a wrong one would keep it from answering.
 	cmd.Env = []string{}
 	called := strings.Join(cmd.Args, " ")
