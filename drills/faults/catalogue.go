@@ -25,9 +25,9 @@ func Catalogue() map[string]func() Fault {
 		func() Fault { return &SnapshotBitrot{Bits: 1} },
 		func() Fault { return &SnapshotStale{} },
 
-		func() Fault { return &ObjectDeleted{"v1", "ConfigMap", "shop", "web-settings"} },
+		func() Fault { return &ObjectDeleted{"v1", "ConfigMap", "shop", "web-settings", "restored"} },
 		func() Fault {
-			return &FieldChanged{"v1", "ConfigMap", "shop", "web-settings", "/data/LOG_LEVEL", []byte(`"sabotaged"`)}
+			return &FieldChanged{"v1", "ConfigMap", "shop", "web-settings", "/data/LOG_LEVEL", []byte(`"sabotaged"`), "restored"}
 		},
 		func() Fault { return &SecretChanged{"shop", "orders-db", "password"} },
 		func() Fault { return &RoleBindingAdded{"shop", "admin", "intruder"} },

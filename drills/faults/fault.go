@@ -40,6 +40,11 @@ type Target int
 const (
 	// Source faults break the running source cluster.
 	Source Target = iota
+	// Seeded faults alter the source cluster before it is backed up: drift that has crept in unseen, and that every backup takes with it.
+	Seeded
+	// Change faults alter the running source cluster after its backups and before it is lost, as its operators do every day: nothing breaks by it,
+	// and the backup does not know.
+	Change
 	// Artifact faults damage the backup before it is restored, or the store that it lies in.
 	Artifact
 	// DuringBackup faults strike while the tool takes the newest backup.
@@ -57,7 +62,7 @@ const (
 )
 
 func (t Target) String() string {
-	return [...]string{"source cluster", "artifact", "tool while it backs up", "way of restoring", "empty new cluster", "tool while it restores",
+	return [...]string{"source cluster", "seeded source cluster before its backup", "source cluster after its backup", "artifact", "tool while it backs up", "way of restoring", "empty new cluster", "tool while it restores",
 		"restored cluster", "evidence"}[t]
 }
 

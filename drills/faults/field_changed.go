@@ -25,19 +25,27 @@ type FieldChanged struct {
 	Object string `json:"name,omitempty"`
 	// Path of the field, a JSON pointer; default /data/LOG_LEVEL.
 	Path string `json:"path,omitempty"`
-	// Value that the field gets; default sabotaged.
+	// Value that the field gets; null removes it; default sabotaged.
 	Value json.RawMessage `json:"value,omitempty"`
+	// At is the moment: in the restored cluster (the default), or at the source, or, seeded, there before it is backed up, or in the empty new one.
+	At string `json:"at,omitempty"`
 }
 
 // Name in the catalogue.
 func (*FieldChanged) Name() string { return "field-changed" }
 
-// Strikes the restored cluster.
-func (*FieldChanged) Strikes() Target { return Restored }
+// Strikes at the moment that was asked for.
+func (f *FieldChanged) Strikes() Target { return moments[f.At] }
+
+// removes tells whether the field is to go.
+func (f *FieldChanged) removes() bool { return string(f.Value) == "null" }
 
 // Destroys in one sentence.
 func (f *FieldChanged) Destroys() string {
-	return fmt.Sprintf("Field %s of %s in the restored cluster is set to %s.", f.Path, place(f.Kind, f.Namespace, f.Object), f.Value)
+	if f.removes() {
+		return fmt.Sprintf("Field %s of %s in the %s is removed.", f.Path, place(f.Kind, f.Namespace, f.Object), f.Strikes())
+	}
+	return fmt.Sprintf("Field %s of %s in the %s is set to %s.", f.Path, place(f.Kind, f.Namespace, f.Object), f.Strikes(), f.Value)
 }
 
 // Validate the parameters.
@@ -48,26 +56,32 @@ func (f *FieldChanged) Validate() error {
 	if !json.Valid(f.Value) {
 		return fmt.Errorf("value is missing")
 	}
-	return nil
+	return checkMoment(f.At)
 }
 
 // Inject patches the object.
 func (f *FieldChanged) Inject(ctx context.Context, s *Scene) error {
-	objects, err := s.objects(f.APIVersion, f.Kind, f.Namespace)
+	objects, err := s.objectsAt(f.Strikes(), f.APIVersion, f.Kind, f.Namespace)
 	if err != nil {
 		return err
 	}
-	patch, err := json.Marshal([]map[string]any{{"op": "add", "path": f.Path, "value": f.Value}})
+	operation := map[string]any{"op": "add", "path": f.Path, "value": f.Value}
+	if f.removes() {
+		operation = map[string]any{"op": "remove", "path": f.Path}
+	}
+	patch, err := json.Marshal([]map[string]any{operation})
 	if err != nil {
 		return err
 	}
-	_, err = objects.Patch(ctx, f.Object, types.JSONPatchType, patch, metav1.PatchOptions{})
-	return err
+	if _, err = objects.Patch(ctx, f.Object, types.JSONPatchType, patch, metav1.PatchOptions{}); err != nil || f.Kind != "CustomResourceDefinition" {
+		return err
+	}
+	return s.settle(ctx, f.Strikes(), f.Object)
 }
 
 // Visible when the field has the value.
 func (f *FieldChanged) Visible(ctx context.Context, s *Scene) (Sighting, error) {
-	objects, err := s.objects(f.APIVersion, f.Kind, f.Namespace)
+	objects, err := s.objectsAt(f.Strikes(), f.APIVersion, f.Kind, f.Namespace)
 	if err != nil {
 		return Sighting{}, err
 	}
@@ -91,7 +105,14 @@ func (f *FieldChanged) Visible(ctx context.Context, s *Scene) (Sighting, error) 
 	if err := json.Unmarshal(f.Value, &want); err != nil {
 		return Sighting{}, err
 	}
-	if got, there := follow(object, f.Path); !there || !reflect.DeepEqual(got, want) {
+	got, there := follow(object, f.Path)
+	if f.removes() {
+		if there {
+			return Sighting{Detail: fmt.Sprintf("field %s of %s is there", f.Path, where)}, nil
+		}
+		return Sighting{Visible: true, Detail: fmt.Sprintf("field %s of %s is not there", f.Path, where)}, nil
+	}
+	if !there || !reflect.DeepEqual(got, want) {
 		return Sighting{Detail: fmt.Sprintf("field %s of %s is not %s", f.Path, where, f.Value)}, nil
 	}
 	return Sighting{Visible: true, Detail: fmt.Sprintf("field %s of %s is %s", f.Path, where, f.Value)}, nil

@@ -7,7 +7,7 @@ import (
 )
 
 // ObjectDeleted is an object that a restore did not bring back, or that somebody removed from the restored cluster before anyone had looked:
-// nothing fails, and nothing restarts.
+// nothing fails, and nothing restarts. In the source cluster it is a disaster of its own: a definition takes all its custom resources along.
 type ObjectDeleted struct {
 	// APIVersion of the object, for example apps/v1; default v1.
 	APIVersion string `json:"apiVersion,omitempty"`
@@ -17,22 +17,27 @@ type ObjectDeleted struct {
 	Namespace string `json:"namespace,omitempty"`
 	// Object is its name; default web-settings.
 	Object string `json:"name,omitempty"`
+	// At is the moment: in the restored cluster (the default), or at the source, or, seeded, there before it is backed up, or in the empty new one.
+	At string `json:"at,omitempty"`
 }
 
 // Name in the catalogue.
 func (*ObjectDeleted) Name() string { return "object-deleted" }
 
-// Strikes the restored cluster.
-func (*ObjectDeleted) Strikes() Target { return Restored }
+// Strikes at the moment that was asked for.
+func (f *ObjectDeleted) Strikes() Target { return moments[f.At] }
+
+// Validate the parameters.
+func (f *ObjectDeleted) Validate() error { return checkMoment(f.At) }
 
 // Destroys in one sentence.
 func (f *ObjectDeleted) Destroys() string {
-	return place(f.Kind, f.Namespace, f.Object) + " is deleted from the restored cluster."
+	return place(f.Kind, f.Namespace, f.Object) + " is deleted from the " + f.Strikes().String() + "."
 }
 
 // Inject deletes.
 func (f *ObjectDeleted) Inject(ctx context.Context, s *Scene) error {
-	objects, err := s.objects(f.APIVersion, f.Kind, f.Namespace)
+	objects, err := s.objectsAt(f.Strikes(), f.APIVersion, f.Kind, f.Namespace)
 	if err != nil {
 		return err
 	}
@@ -41,7 +46,7 @@ func (f *ObjectDeleted) Inject(ctx context.Context, s *Scene) error {
 
 // Visible when the object is not there.
 func (f *ObjectDeleted) Visible(ctx context.Context, s *Scene) (Sighting, error) {
-	objects, err := s.objects(f.APIVersion, f.Kind, f.Namespace)
+	objects, err := s.objectsAt(f.Strikes(), f.APIVersion, f.Kind, f.Namespace)
 	if err != nil {
 		return Sighting{}, err
 	}

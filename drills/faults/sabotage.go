@@ -23,10 +23,16 @@ func (s *Scene) restored() (kubernetes.Interface, error) {
 
 // objects of one kind in the restored cluster.
 func (s *Scene) objects(apiVersion, kind, namespace string) (dynamic.ResourceInterface, error) {
-	if s.Restored == nil {
-		return nil, errNoRestored
+	return s.objectsAt(Restored, apiVersion, kind, namespace)
+}
+
+// objectsAt is one kind of objects in the cluster that a fault with this target strikes.
+func (s *Scene) objectsAt(target Target, apiVersion, kind, namespace string) (dynamic.ResourceInterface, error) {
+	cluster, err := s.at(target)
+	if err != nil {
+		return nil, err
 	}
-	cfg := s.Restored.Config()
+	cfg := cluster.Config()
 	discover, err := discovery.NewDiscoveryClientForConfig(cfg)
 	if err != nil {
 		return nil, err
@@ -54,7 +60,7 @@ func (s *Scene) objects(apiVersion, kind, namespace string) (dynamic.ResourceInt
 		}
 		return resource, nil
 	}
-	return nil, fmt.Errorf("the restored cluster serves no %s %s", apiVersion, kind)
+	return nil, fmt.Errorf("the cluster serves no %s %s", apiVersion, kind)
 }
 
 // find an object; nil when it is not there.

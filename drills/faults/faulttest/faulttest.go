@@ -49,7 +49,7 @@ func Describes(t *testing.T, fault faults.Fault) {
 	t.Helper()
 	require.Regexp(t, `^[a-z]+(-[a-z]+)*$`, fault.Name())
 	require.True(t, strings.HasSuffix(fault.Destroys(), "."), "%q is no sentence", fault.Destroys())
-	require.Contains(t, []string{"source cluster", "artifact", "tool while it backs up", "way of restoring", "empty new cluster", "tool while it restores", "restored cluster", "evidence"}, fault.Strikes().String())
+	require.Contains(t, []string{"source cluster", "seeded source cluster before its backup", "source cluster after its backup", "artifact", "tool while it backs up", "way of restoring", "empty new cluster", "tool while it restores", "restored cluster", "evidence"}, fault.Strikes().String())
 	before, err := fault.Visible(t.Context(), &faults.Scene{})
 	require.False(t, before.Visible, "visible where there is nothing")
 	if fault.Inject(t.Context(), &faults.Scene{}) != nil {
