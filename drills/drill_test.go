@@ -23,10 +23,12 @@ import (
 	"github.com/restore-drill/restore-drill/scenarios"
 )
 
-// TestScenarios runs every embedded scenario, sabotage too: each must come out exactly as it declares.
+// TestScenarios runs every embedded scenario, sabotage too, as many at a time as there are processors and as fit the memory: each must come out
+// exactly as it declares.
 func TestScenarios(t *testing.T) {
 	for _, s := range scenarios.Embedded() {
 		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
 			report := drills.TestAsDeclared(t, s.Name)
 			if s.Sabotage {
 				require.NotEqual(t, reports.Passed, report.Verdict, "sabotage went unnoticed")

@@ -15,7 +15,8 @@ import (
 
 // Test runs a drill as a Go test: an embedded scenario by name, a file by path. Each check is a subtest. A failed and an
 // unknown check fail their subtest. Evidence and reports are left in t.ArtifactDir(). Where there are no binaries for the process
-// provider, and no Go to build them with, the test is skipped with the reason.
+// provider, and no Go to build them with, the test is skipped with the reason. Tests that call t.Parallel share the memory of this machine: a drill
+// begins when there is room for it.
 func Test(t *testing.T, nameOrPath string) *reports.Report {
 	t.Helper()
 	report := run(t, nameOrPath)
@@ -58,10 +59,13 @@ func run(t *testing.T, nameOrPath string) *reports.Report {
 	if err != nil {
 		t.Fatal(err)
 	}
-	provider := clusters.NewProcess(clusters.ProcessOptions{
+	provider, err := clusters.NewProvider(clusters.DefaultProvider, clusters.Tools{
 		Toolchain: toolchain.New(toolchain.Options{Progress: func(line string) { t.Log(line) }}),
 		StateRoot: clusters.StateRoot(),
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	dir := filepath.Join(t.ArtifactDir(), "drill")
 	o := Options{
 		Scenario: loaded.Scenario, Text: loaded.Text, Path: loaded.Path, Provider: provider, Dir: dir, Version: "go test",
@@ -71,13 +75,18 @@ func run(t *testing.T, nameOrPath string) *reports.Report {
 			}
 		},
 	}
-	cluster := loaded.Scenario.Spec.Cluster
-	if err := provider.Check(t.Context(), clusters.Spec{Version: cluster.Version, EtcdMembers: cluster.EtcdMembers, Encryption: cluster.Encryption}); err != nil {
+	if err := Check(t.Context(), provider, loaded); err != nil {
 		if errors.Is(err, toolchain.ErrNoGo) {
 			t.Skipf("provider %s cannot run here: %v", provider.Name(), err)
 		}
 		t.Fatal(err)
 	}
+	// Tests may be parallel: their drills share this machine's memory.
+	release, err := machine().take(t.Context(), weight(loaded.Scenario))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
 	// The test's own context ends before its cleanups run; a drill tears itself down.
 	report, err := Run(context.WithoutCancel(t.Context()), o)
 	if report == nil {

@@ -194,6 +194,7 @@ func TestJUnitAgainstSchemas(t *testing.T) {
 		"large":    junit(t, largeReport(50_000, 5_000)),
 		"empty":    junit(t, &Report{}),
 		"none":     junit(t),
+		"missing":  junit(t, several()...),
 	}
 	for name, b := range files {
 		t.Run(name, func(t *testing.T) {

@@ -192,12 +192,18 @@ func validation(t *testing.T, doc []byte) error {
 	t.Helper()
 	b, err := Schema()
 	require.NoError(t, err)
+	return valid(t, SchemaID, b, doc)
+}
+
+// valid tells what is wrong with a document by a schema.
+func valid(t *testing.T, id string, b, doc []byte) error {
+	t.Helper()
 	schema, err := validator.UnmarshalJSON(bytes.NewReader(b))
 	require.NoError(t, err)
 	c := validator.NewCompiler()
 	c.AssertFormat()
-	require.NoError(t, c.AddResource(SchemaID, schema))
-	compiled, err := c.Compile(SchemaID)
+	require.NoError(t, c.AddResource(id, schema))
+	compiled, err := c.Compile(id)
 	require.NoError(t, err)
 	v, err := validator.UnmarshalJSON(bytes.NewReader(doc))
 	require.NoError(t, err)

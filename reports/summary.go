@@ -75,8 +75,7 @@ func Read(dir string) (*Report, error) {
 
 // Missing stands in for the report of a drill that left none, or none that can be read: nothing is known of it.
 func Missing(d Drill, why error) *Report {
-	reason := "there is no report: " + why.Error()
-	return &Report{Verdict: Unknown, Reason: reason, Drill: d, Declared: Declared{Mismatches: []string{reason}}}
+	return &Report{Verdict: Unknown, Reason: "there is no report: " + why.Error(), Drill: d}
 }
 
 // missing tells whether the report only stands in for one: every drill that began has an ID.

@@ -192,6 +192,9 @@ func tally(checks []Check) string {
 
 // declaration compares the outcome with the scenario's expectation in one sentence.
 func declaration(r *Report) string {
+	if r.missing() {
+		return "Nobody knows whether it would have come out as the scenario declares."
+	}
 	if r.Declared.AsDeclared {
 		return fmt.Sprintf("It came out as the scenario declares: %s.", r.Declared.Verdict)
 	}

@@ -41,6 +41,30 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
+// TestInterruptOfSeveral stops two drills that run and one that has not begun: each that has leaves its evidence, and nothing is left running.
+func TestInterruptOfSeveral(t *testing.T) {
+	d := startDrills(t, []string{"one", "two", "three"}, "--parallel", "2")
+	d.signalIn("restore", syscall.SIGINT)
+	require.Equal(t, exitInterrupted, d.exitCode())
+	d.requireNothingLeft()
+	b, err := os.ReadFile(filepath.Join(d.dir, "summary.json"))
+	require.NoError(t, err)
+	var summary reports.Summary
+	require.NoError(t, json.Unmarshal(b, &summary))
+	require.Equal(t, reports.Unknown, summary.Verdict)
+	require.Len(t, summary.Drills, 3)
+	left := 0
+	for _, o := range summary.Drills {
+		require.Equal(t, reports.Unknown, o.Verdict)
+		require.Contains(t, o.Reason, "interrupted", o.Scenario)
+		if o.Report != "" {
+			left++
+			require.FileExists(t, filepath.Join(d.dir, o.Report))
+		}
+	}
+	require.Equal(t, 2, left, "%s", b)
+}
+
 // TestHangup closes the terminal under a drill, and the pipe that it tells its progress to.
 func TestHangup(t *testing.T) {
 	t.Run("SIGHUP", func(t *testing.T) {
@@ -84,25 +108,35 @@ type runningDrill struct {
 	stderr     io.Reader
 }
 
-func startDrill(t *testing.T) *runningDrill {
+func startDrill(t *testing.T) *runningDrill { return startDrills(t, []string{"small"}) }
+
+func startDrills(t *testing.T, names []string, flags ...string) *runningDrill {
 	work := t.TempDir()
 	d := &runningDrill{t: t, dir: filepath.Join(work, "run"), state: filepath.Join(work, "state")}
-	scenario := filepath.Join(work, "small.yaml")
+	args := append([]string{"run", "--out", d.dir, "--progress", "json"}, flags...)
+	for _, name := range names {
+		args = append(args, writeSmall(t, work, name))
+	}
+	d.cmd = d.exec(args...)
+	var err error
+	d.stderr, err = d.cmd.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, d.cmd.Start())
+	return d
+}
+
+func writeSmall(t *testing.T, dir, name string) string {
+	scenario := filepath.Join(dir, name+".yaml")
 	require.NoError(t, os.WriteFile(scenario, []byte(`apiVersion: restoredrill.io/v1alpha1
 kind: Scenario
-metadata: {name: small}
+metadata: {name: `+name+`}
 spec:
   objectives: {rto: 60s}
   seed: {objects: 10}
   backup: {method: etcd}
   faults: [{name: etcd-data-lost}]
 `), 0o600))
-	d.cmd = d.exec("run", scenario, "--out", d.dir, "--progress", "json")
-	var err error
-	d.stderr, err = d.cmd.StderrPipe()
-	require.NoError(t, err)
-	require.NoError(t, d.cmd.Start())
-	return d
+	return scenario
 }
 
 func (d *runningDrill) exec(args ...string) *exec.Cmd {
@@ -115,12 +149,13 @@ func (d *runningDrill) exec(args ...string) *exec.Cmd {
 
 // signalIn sends sig as soon as the phase has begun, and reads on until the process has ended.
 func (d *runningDrill) signalIn(phase string, sig syscall.Signal) {
+	// Of several drills the first to get there counts.
 	sent := false
 	var seen bytes.Buffer
 	lines := bufio.NewScanner(io.TeeReader(d.stderr, &seen))
 	for lines.Scan() {
 		var e evidence.Event
-		if json.Unmarshal(lines.Bytes(), &e) == nil && e.Kind == evidence.PhaseStarted && e.Name == phase {
+		if json.Unmarshal(lines.Bytes(), &e) == nil && e.Kind == evidence.PhaseStarted && e.Name == phase && !sent {
 			require.NoError(d.t, d.cmd.Process.Signal(sig))
 			sent = true
 		}

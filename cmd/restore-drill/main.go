@@ -93,12 +93,12 @@ func exitCode(v reports.Verdict) int {
 	}
 }
 
-// exitWith is the error for a verdict; nil for passed.
-func exitWith(v reports.Verdict) error {
-	if v == reports.Passed {
+// exitWith is the error for a verdict, nil for passed; err is said beside it.
+func exitWith(err error, v reports.Verdict) error {
+	if v == reports.Passed && err == nil {
 		return nil
 	}
-	return exitError{code: exitCode(v)}
+	return exitError{err, exitCode(v)}
 }
 
 // app holds what the commands share.

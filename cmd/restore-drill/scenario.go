@@ -3,12 +3,14 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/restore-drill/restore-drill/drills"
+	"github.com/restore-drill/restore-drill/drills/clusters"
 	"github.com/restore-drill/restore-drill/internal/toolchain"
 	"github.com/restore-drill/restore-drill/scenarios"
 )
@@ -25,7 +27,7 @@ func (a *app) scenarioCommand() *cobra.Command {
 					if err != nil {
 						return err
 					}
-					fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", s.Name, drills.FaultNames(parsed), parsed.Spec.Expect.Verdict, scenarios.FirstSentence(parsed.Spec.Description))
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", s.Name, strings.Join(drills.FaultNames(parsed), ","), parsed.Spec.Expect.Verdict, scenarios.FirstSentence(parsed.Spec.Description))
 				}
 				return w.Flush()
 			},
@@ -50,7 +52,7 @@ func (a *app) scenarioCommand() *cobra.Command {
 			},
 		},
 		&cobra.Command{
-			Use: "validate NAME|FILE...", Short: "Check scenarios, and name every mistake", Args: cobra.MinimumNArgs(1),
+			Use: "validate all|NAME|FILE...", Short: "Check scenarios, and name every mistake", Args: cobra.MinimumNArgs(1),
 			RunE: func(_ *cobra.Command, args []string) error {
 				loaded, err := drills.LoadAll(args)
 				for _, s := range loaded {
@@ -91,7 +93,7 @@ func (a *app) planCommand() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&provider, "provider", "process", "where the clusters would run")
+	cmd.Flags().StringVar(&provider, "provider", clusters.DefaultProvider, "where the clusters would run: "+strings.Join(clusters.Providers(), ", "))
 	return cmd
 }
 
