@@ -12,12 +12,9 @@ import (
 // moments at which a fault that has a parameter for it may strike a running cluster.
 var moments = map[string]Target{"seeded": Seeded, "source": Source, "empty": Empty, "restored": Restored}
 
-// Moments by their names in a scenario, in the order in which they come.
-var Moments = []string{"seeded", "source", "empty", "restored"}
-
 func checkMoment(at string) error {
 	if _, ok := moments[at]; !ok {
-		return fmt.Errorf("at: %s", scenarios.Unknown("moment", at, Moments))
+		return fmt.Errorf("at: %s", scenarios.Unknown("moment", at, scenarios.Moments))
 	}
 	return nil
 }
