@@ -117,8 +117,8 @@ type drill struct {
 	// ready is set once the restored cluster's API is.
 	ready atomic.Bool
 	// taking is the number of the backup of the first layer that is being taken.
-	taking int
-	deathWatches  []deathWatch
+	taking       int
+	deathWatches []deathWatch
 	// exposed is when the last backup ended: from then on, what is written is at risk.
 	exposed time.Duration
 }
@@ -147,7 +147,7 @@ func prepare(o Options) (*drill, error) {
 	}
 	d.id = fmt.Sprintf("%s-%s-%s", o.Scenario.Metadata.Name, time.Now().UTC().Format("20060102t150405"), strings.ToLower(rand.Text()[:6]))
 	errs := []error{clusters.CheckUpgrade(d.spec.Cluster.Version, d.spec.Restore.Version)}
-	for _, l := range append([]scenarios.Layer{{Backup: d.spec.Backup, Velero: d.spec.Restore.Velero}}, d.spec.Layers...) {
+	for _, l := range layers(d.spec) {
 		method, err := backups.New(backups.Layer{Backup: l.Backup, Velero: l.Velero}, d.env())
 		errs = append(errs, err)
 		d.layers = append(d.layers, &layer{Method: method, spec: l})
@@ -191,24 +191,15 @@ func prepare(o Options) (*drill, error) {
 
 // env is what the drill lends its backup methods.
 func (d *drill) env() backups.Env {
-	tools := d.Provider.Tools()
-	return backups.Env{
-		DrillID: d.id, StateRoot: tools.StateRoot, RunDir: d.Dir, Toolchain: tools.Toolchain, Key: d.key,
-		Workloads: d.spec.Seed.Workloads, Manifests: manifests(d.Scenario, d.Path), ScenarioDir: filepath.Dir(d.Path), Progress: d.note,
-		During: d.during,
-	}
+	env := (&Loaded{Scenario: d.Scenario, Path: d.Path}).env(d.Provider.Tools())
+	env.DrillID, env.RunDir, env.Key, env.Progress, env.During = d.id, d.Dir, d.key, d.note, d.during
+	env.Put = func(name string, content any) error { return d.rec.Put(name, content) }
+	return env
 }
 
 func (d *drill) provision(ctx context.Context) error {
 	if err := d.step(ctx, "check the provider", "that this machine can run it, and has its binaries", func() error {
-		errs := []error{d.Provider.Check(ctx, d.clusterSpec("source"))}
-		if d.spec.Restore.Version != d.spec.Cluster.Version {
-			errs = append(errs, d.Provider.Check(ctx, d.clusterSpec("restored")))
-		}
-		for _, l := range d.layers {
-			errs = append(errs, l.Check(ctx))
-		}
-		return errors.Join(errs...)
+		return Check(ctx, d.Provider, &Loaded{Scenario: d.Scenario, Text: d.Text, Path: d.Path})
 	})(); err != nil {
 		return err
 	}
@@ -268,8 +259,10 @@ func (d *drill) seed(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		// A probe that does not pass before the failure cannot tell anything after it.
-		_, err := d.probeAll(gctx, d.source)
-		return err
+		return poll(gctx, func() error {
+			_, err := d.probeAll(gctx, d.source)
+			return err
+		})
 	})
 	if err := g.Wait(); err != nil {
 		return err
@@ -280,6 +273,9 @@ func (d *drill) seed(ctx context.Context) error {
 			return err
 		}
 		d.onTeardown("close the stale client", func(context.Context) error { return d.stale.Close() })
+	}
+	if err := d.strike(ctx, faults.Seeded); err != nil {
+		return err
 	}
 	return wait(ctx, began+d.spec.Ledger.Before.Duration-d.rec.Now())
 }
@@ -328,12 +324,25 @@ func (d *drill) backup(ctx context.Context) error {
 		return err
 	}))
 	g.Go(d.step(ctx, "access", "ask the authorizer who may do what", func() error {
-		return access.Read(ctx, d.source.Config(), d.rec.Path(evidence.AccessBeforeFile))
+		return access.Read(ctx, d.source.Config(), d.rec.Path(evidence.AccessBackupFile))
 	}))
 	return harness(g.Wait())
 }
 
 func (d *drill) inject(ctx context.Context) error {
+	if err := d.strike(ctx, faults.Change); err != nil {
+		return err
+	}
+	// Privileges and credentials have to be what they were when the cluster was lost: a backup that is older than their revocation or rotation brings
+	// back what it holds, and that is a failure.
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(d.step(gctx, "access", "ask the authorizer who may do what", func() error {
+		return access.Read(gctx, d.source.Config(), d.rec.Path(evidence.AccessBeforeFile))
+	}))
+	g.Go(d.step(gctx, "probes", "ask for the last time before the failure", func() error { return d.learn(gctx) }))
+	if err := g.Wait(); err != nil {
+		return err
+	}
 	if err := wait(ctx, d.exposed+d.spec.Ledger.After.Duration-d.rec.Now()); err != nil {
 		return err
 	}
@@ -486,7 +495,7 @@ func (d *drill) awaitService(ctx context.Context) error {
 		}
 		last = asked
 		if wait(ctx, pollInterval) != nil {
-			return errors.Join(context.Cause(ctx), err)
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 		}
 	}
 }

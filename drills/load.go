@@ -8,6 +8,7 @@ import (
 
 	"github.com/restore-drill/restore-drill/drills/backups"
 	"github.com/restore-drill/restore-drill/drills/checks"
+	"github.com/restore-drill/restore-drill/drills/clusters"
 	"github.com/restore-drill/restore-drill/drills/faults"
 	"github.com/restore-drill/restore-drill/fixtures"
 	"github.com/restore-drill/restore-drill/internal/toolchain"
@@ -54,6 +55,14 @@ func manifests(s *scenarios.Scenario, path string) []string {
 
 // All names every embedded scenario, sabotage too.
 const All = "all"
+
+// env is what a backup method can be told before there is a drill.
+func (l *Loaded) env(tools clusters.Tools) backups.Env {
+	return backups.Env{
+		StateRoot: tools.StateRoot, Toolchain: tools.Toolchain,
+		Workloads: l.Scenario.Spec.Seed.Workloads, Manifests: manifests(l.Scenario, l.Path), ScenarioDir: filepath.Dir(l.Path),
+	}
+}
 
 // LoadAll loads several scenarios; its error joins those of all.
 func LoadAll(namesOrPaths []string) ([]*Loaded, error) {
@@ -123,13 +132,12 @@ func Vocabulary() scenarios.Vocabulary {
 	return v
 }
 
-// FaultNames of a scenario, in order, for a table.
-func FaultNames(s *scenarios.Scenario) string {
-	var names []string
+// FaultNames of a scenario, in order.
+func FaultNames(s *scenarios.Scenario) (names []string) {
 	for _, f := range s.Spec.Faults {
 		names = append(names, f.Name)
 	}
-	return strings.Join(names, ",")
+	return names
 }
 
 // Judge reads a run directory and judges it anew.

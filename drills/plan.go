@@ -21,9 +21,13 @@ func Plan(s *scenarios.Scenario, provider string) (string, error) {
 	spec := s.Spec
 	say("%s: %s", s.Metadata.Name, strings.TrimSpace(spec.Description))
 	say("")
-	say("Clusters, both made by this drill and removed by it; no other cluster is read or changed:")
+	say("Clusters, made by this drill and removed by it; no other cluster is read or changed:")
 	say("  source    %s on provider %s, %d etcd member(s), %d node(s)%s", spec.Cluster.Version, provider, spec.Cluster.EtcdMembers, spec.Cluster.Nodes, encryption(spec))
-	say("  restored  its like, %d etcd member(s)", spec.Restore.EtcdMembers)
+	if spec.Restore.Into == scenarios.IntoSource {
+		say("  restored  the source itself, in place")
+	} else {
+		say("  restored  its like, %s, %d etcd member(s)", spec.Restore.Version, spec.Restore.EtcdMembers)
+	}
 	say("")
 	say("Phases (* on trial: a failure is the backup's, any other means that the drill could not tell):")
 	details, err := planDetails(spec)
@@ -46,24 +50,34 @@ func Plan(s *scenarios.Scenario, provider string) (string, error) {
 	return b.String(), nil
 }
 
+// strikesIn is the phase in which the faults of a target strike.
+var strikesIn = map[faults.Target]string{
+	faults.Seeded: evidence.PhaseSeed, faults.DuringBackup: evidence.PhaseBackup,
+	faults.Change: evidence.PhaseInject, faults.Artifact: evidence.PhaseInject, faults.Procedure: evidence.PhaseInject, faults.Source: evidence.PhaseInject,
+	faults.Empty: evidence.PhaseRestore, faults.DuringRestore: evidence.PhaseRestore,
+	faults.Restored: evidence.PhaseSurvey, faults.Evidence: evidence.PhaseSurvey,
+}
+
 func planDetails(spec scenarios.Spec) (map[string][]string, error) {
 	d := map[string][]string{}
 	d["seed"] = []string{fmt.Sprintf("workloads %s, %d generated objects of %s, %g ledger writes/s",
 		strings.Join(slices.Concat(spec.Seed.Workloads, spec.Seed.Manifests), ", "), *spec.Seed.Objects, spec.Seed.Size, *spec.Ledger.Rate)}
-	d["backup"] = []string{fmt.Sprintf("method %s, %d time(s)", spec.Backup.Method, spec.Backup.Count)}
+	for _, l := range layers(&spec) {
+		d["backup"] = append(d["backup"], fmt.Sprintf("method %s, %d time(s)", l.Backup.Method, l.Backup.Count))
+	}
 	for _, named := range spec.Faults {
 		f, err := faults.New(named)
 		if err != nil {
 			return nil, err
 		}
-		when := "inject"
-		if f.Strikes() == faults.Restored || f.Strikes() == faults.Evidence {
-			when = "survey"
+		when, target := strikesIn[f.Strikes()], f.Strikes().String()
+		if named.After != "" {
+			when, target = evidence.PhaseRestore, "cluster that "+named.After+" brought back"
 		}
-		d[when] = append(d[when], fmt.Sprintf("%s strikes the %s. Destroys: %s", f.Name(), f.Strikes(), f.Destroys()))
+		d[when] = append(d[when], fmt.Sprintf("%s strikes the %s. Destroys: %s", f.Name(), target, f.Destroys()))
 	}
 	if !*spec.Restore.RevisionBump {
-		d["restore"] = []string{"without a revision bump"}
+		d["restore"] = append(d["restore"], "without a revision bump")
 	}
 	return d, nil
 }

@@ -44,7 +44,9 @@ type Method interface {
 
 // methods by name: each makes one for a layer of a drill.
 var methods = map[string]func(Layer, Env) (Method, error){
-	"etcd": func(Layer, Env) (Method, error) { return NewEtcd(), nil },
+	"etcd":      func(Layer, Env) (Method, error) { return NewEtcd(), nil },
+	"manifests": newManifests,
+	"velero":    NewVelero,
 }
 
 // Methods are the names of all methods, sorted.
@@ -72,6 +74,8 @@ type Env struct {
 	Workloads   []string
 	Manifests   []string
 	ScenarioDir string
+	// Put writes a file of evidence.
+	Put func(name string, content any) error
 	// Progress receives one short line for each thing that is done; may be nil.
 	Progress func(line string)
 	// During is called once while the tool backs up ("backup") or restores ("restore"), as soon as it has begun to handle objects: a
@@ -99,6 +103,27 @@ type RestoreOptions struct {
 	Reached func(mark, how string, resolution time.Duration)
 	// Step is called when an operation begins; the function it returns, when it ends.
 	Step func(name, detail string) (end func(error))
+}
+
+// withDefaults lets every callback be called.
+func (o RestoreOptions) withDefaults() RestoreOptions {
+	if o.Reached == nil {
+		o.Reached = func(string, string, time.Duration) {}
+	}
+	if o.Step == nil {
+		o.Step = func(string, string) func(error) { return func(error) {} }
+	}
+	if o.Empty == nil {
+		o.Empty = func(context.Context) error { return nil }
+	}
+	return o
+}
+
+func (o RestoreOptions) step(name, detail string, do func() error) error {
+	end := o.Step(name, detail)
+	err := do()
+	end(err)
+	return err
 }
 
 // A Procedure says what is done wrongly in a restore; the zero value is the right way.
@@ -132,6 +157,9 @@ type Artifact struct {
 	Seconds float64   `json:"seconds"`
 	// Files with their digests, by path relative to Dir.
 	Files map[string]File `json:"files"`
+	// Objects of the backup in the method's own store, by key, as they were when it was taken. Verify does not look at them, for the artifact
+	// outlives the store: the method does before it restores.
+	Objects map[string]File `json:"objects,omitempty"`
 	// Source cluster's settings, which a like cluster needs.
 	Version     string `json:"version"`
 	EtcdMembers int    `json:"etcdMembers"`

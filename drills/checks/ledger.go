@@ -139,10 +139,7 @@ var ledgerCheck = Check{
 			}
 			return
 		}
-		r.Ledger = &reports.Ledger{Total: writer(a.Total), RPO: durationPointer(a.Total.RPO), ByRevision: a.byRevision, Series: series(a)}
-		for _, s := range a.Classes {
-			r.Ledger.Writers = append(r.Ledger.Writers, writer(s))
-		}
+		r.Ledger = a.report()
 		for _, s := range a.Strangers {
 			find(c, reports.Finding{Verdict: reports.Failed, Subject: s.Class + " " + s.Name, Message: s.Why,
 				Next: "compare the object with the ledger's intents in " + evidence.LedgerFile})
@@ -177,6 +174,15 @@ var ledgerCheck = Check{
 			passed(c, "%s missing; no holes, nothing unexpected", counted(t.Missing(), "acknowledged write"))
 		}
 	},
+}
+
+// report of an account.
+func (a *account) report() *reports.Ledger {
+	l := &reports.Ledger{Total: writer(a.Total), RPO: durationPointer(a.Total.RPO), ByRevision: a.byRevision, Series: series(a)}
+	for _, s := range a.Classes {
+		l.Writers = append(l.Writers, writer(s))
+	}
+	return l
 }
 
 // unseen names the writes on whose fate only one method had a say.

@@ -7,10 +7,14 @@
 //	survivors.jsonl       ledger.Survivor: what was there of them after the restore
 //	census-before.jsonl.zst, census-after.jsonl.zst   census files (package census)
 //	store.json            StoreComparison: the two etcd snapshots, compared key by key
-//	access-before.jsonl, access-after.jsonl           AccessRule: who may do what, as the authorizer says
+//	access-backup.jsonl, access-before.jsonl, access-after.jsonl   AccessRule: who may do what, as the authorizer says: after the backup, right
+//	                      before the failure, and after the restore
+//	crds-before.json, crds-after.json                 CRDs: definitions of custom resources, and whether those can be read
+//	crds-recreate.json    CRDTrials: what the restored definitions do to the custom resources that there were
 //	freshness.json        Freshness: identities of the source and of the restored cluster
 //	informer.json         Informer: the stale client's view against a fresh list
 //	probes.jsonl          ProbeResult, every attempt
+//	drift.json            Drift: what lived against what Git says, for the method manifests
 //	tool-*.json           ToolResult: what the backup tool says of one of its operations
 //	artifacts/NAME/       one backup each: artifact.json and the method's own files, 0600 in 0700
 //	logs/CLUSTER/*.log    component logs
@@ -19,6 +23,7 @@
 package evidence
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -34,9 +39,14 @@ const (
 	CensusBeforeFile = "census-before.jsonl.zst"
 	CensusAfterFile  = "census-after.jsonl.zst"
 	StoreFile        = "store.json"
+	AccessBackupFile = "access-backup.jsonl"
 	AccessBeforeFile = "access-before.jsonl"
 	AccessAfterFile  = "access-after.jsonl"
+	CRDsBeforeFile   = "crds-before.json"
+	CRDsAfterFile    = "crds-after.json"
+	CRDsRecreateFile = "crds-recreate.json"
 	FreshnessFile    = "freshness.json"
+	DriftFile        = "drift.json"
 	InformerFile     = "informer.json"
 	ProbesFile       = "probes.jsonl"
 	ArtifactsDir     = "artifacts"
@@ -233,6 +243,27 @@ func ToolFile(tool, operation string, n int) string {
 	return fmt.Sprintf("tool-%s-%s-%03d.json", tool, operation, n)
 }
 
+// Drift compares what lived in the source cluster at the time of the backup with what Git says.
+type Drift struct {
+	// Desired objects are in Git; InSync of them lived as Git says.
+	Desired int             `json:"desired"`
+	InSync  int             `json:"inSync"`
+	Drifted []DriftedObject `json:"drifted"`
+}
+
+// A DriftedObject lived otherwise than Git says.
+type DriftedObject struct {
+	Object string         `json:"object"`
+	Fields []DriftedField `json:"fields"`
+}
+
+// A DriftedField at a JSON pointer; the empty one is the object itself. Secret values are keyed digests.
+type DriftedField struct {
+	Path    string `json:"path"`
+	Desired string `json:"desired,omitempty"`
+	Live    string `json:"live,omitempty"`
+}
+
 // An AccessRule is one thing that a subject may do, as the cluster's own authorizer listed it.
 type AccessRule struct {
 	Subject string `json:"subject"` // User:alice, Group:ops, ServiceAccount:ns/name
@@ -242,6 +273,58 @@ type AccessRule struct {
 	Rule string `json:"rule"`
 	// End closes the file: its Rule holds the number of lines before it. Without it the file is incomplete.
 	End bool `json:"end,omitempty"`
+}
+
+// CRDs are the definitions of custom resources of one cluster, sorted by name; nil Definitions were not read.
+type CRDs struct {
+	Definitions []CRD `json:"definitions"`
+}
+
+// A CRD is one definition.
+type CRD struct {
+	Name string `json:"name"`
+	// Spec is what the API server gives of it, whole: whatever a later version adds to definitions is in it.
+	Spec json.RawMessage `json:"spec"`
+	// StoredVersions are those in which resources may lie in the store, as its status says.
+	StoredVersions []string `json:"storedVersions"`
+	// Trouble is each condition that an established definition would meet, and this one does not.
+	Trouble []string `json:"trouble,omitempty"`
+	// Readings of its resources, by the version that was asked for: every one that is served.
+	Readings map[string]CRDReading `json:"readings"`
+}
+
+// A CRDReading is how many custom resources a list gave, or why it gave none.
+type CRDReading struct {
+	Objects int    `json:"objects"`
+	Error   string `json:"error,omitempty"`
+}
+
+// CRDTrials tell what the definitions of the restored cluster do to the custom resources that lived before the failure: each was created
+// anew without effect (dry run). Nil Definitions were not tried.
+type CRDTrials struct {
+	Definitions []CRDTrial `json:"definitions"`
+}
+
+// A CRDTrial is that of one definition. Of many resources a sample is tried, evenly spread.
+type CRDTrial struct {
+	Name  string `json:"name"`
+	Known int    `json:"known"`
+	Tried int    `json:"tried"`
+	// Troubled are those that would not come out as they were.
+	Troubled []CRDTrouble `json:"troubled"`
+}
+
+// A CRDTrouble is what one custom resource met. Its texts name fields and hold none of their values, which may be secrets.
+type CRDTrouble struct {
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	Version   string `json:"version"`
+	// Refused says for which fields, and how, the definition refuses it: "spec.mode: Unsupported value".
+	Refused []string `json:"refused,omitempty"`
+	// Dropped are fields that the definition does not know: they are lost without a word.
+	Dropped []string `json:"dropped,omitempty"`
+	// Undecided says what else stood in the way, so that the definition was not asked.
+	Undecided string `json:"undecided,omitempty"`
 }
 
 // Freshness holds what tells one cluster from another.
