@@ -98,6 +98,16 @@ func constraints(v Vocabulary) map[string]constraint {
 		"ObjectDeleted.at":      {words: Moments, what: "moment"},
 		"FieldChanged.at":       {words: Moments, what: "moment"},
 		"Expect.checks":         {words: outcomes, what: "outcome of a check", keys: v.Checks, keyWhat: "check"},
+
+		"VeleroBackup.ttl":                          positive,
+		"VeleroExec.onError":                        {words: []string{"Continue", "Fail"}, what: "way to go on"},
+		"VeleroExec.timeout":                        positive,
+		"VeleroPatch.operation":                     {words: patchOperations, what: "operation of a JSON patch"},
+		"LabelExpression.operator":                  {words: []string{"In", "NotIn", "Exists", "DoesNotExist"}, what: "operator"},
+		"VeleroRestore.existingResourcePolicy":      {words: []string{"none", "update"}, what: "policy"},
+		"VeleroServer.terminating-resource-timeout": positive,
+		"VeleroServer.client-qps":                   positive,
+		"VeleroServer.client-burst":                 {least: number(1)},
 	}
 }
 

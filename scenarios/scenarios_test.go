@@ -102,8 +102,8 @@ func TestDefaults(t *testing.T) {
 		Ledger:  Ledger{Rate: &rate, Before: &second, After: &second},
 		Backup:  Backup{Method: "etcd", Count: 1, Timeout: &five},
 		Faults:  []Fault{{Name: "etcd-data-lost"}},
-		Restore: Restore{EtcdMembers: 1, RevisionBump: &bump, Timeout: &five},
-		Expect:  Expect{Tool: "completed", Verdict: "passed"},
+		Restore: Restore{Into: IntoFresh, Version: "v1.36.3", EtcdMembers: 1, RevisionBump: &bump, Timeout: &five},
+		Expect:  Expect{Tool: "completed", Backup: "completed", Verdict: "passed"},
 	}, s.Spec)
 	require.Equal(t, 1024, s.Spec.Seed.PayloadBytes())
 
@@ -128,8 +128,8 @@ func TestDefaultsLeaveAlone(t *testing.T) {
 	require.Equal(t, Cluster{"v1.37.0", 3, 1, "aescbc", true, d(90 * time.Second)}, s.Spec.Cluster)
 	require.Equal(t, Seed{Workloads: []string{}, Objects: &zero, Kinds: []string{"Secret"}, Size: "512B", RandomSeed: &seed, Manifests: []string{"a.yaml"}}, s.Spec.Seed)
 	require.Equal(t, Ledger{&half, d(250 * time.Millisecond), d(0)}, s.Spec.Ledger)
-	require.Equal(t, Restore{1, &no, d(time.Hour)}, s.Spec.Restore)
-	require.Equal(t, Expect{"refused", "failed", map[string]string{"rpo": "failed", "access": "skipped"}}, s.Spec.Expect)
+	require.Equal(t, Restore{Into: IntoFresh, Version: "v1.37.0", EtcdMembers: 1, RevisionBump: &no, Timeout: d(time.Hour)}, s.Spec.Restore)
+	require.Equal(t, Expect{Tool: "refused", Backup: "completed", Verdict: "failed", Checks: map[string]string{"rpo": "failed", "access": "skipped"}}, s.Spec.Expect)
 }
 
 func TestNothingKnownIsNothingLookedUp(t *testing.T) {

@@ -101,6 +101,8 @@ var sets = []*set{
 			return []string{
 				pkg + "Version=" + version, pkg + "ImageRegistry=velero",
 				pkg + "GitSHA=github.com/vmware-tanzu/velero@" + version, pkg + "GitTreeState=clean",
+				// Its second server of metrics has no flag, and would listen on port 8080 of every interface: two could not run on a machine.
+				"sigs.k8s.io/controller-runtime/pkg/metrics/server.DefaultBindAddress=0",
 			}
 		},
 	}),

@@ -1,0 +1,164 @@
+package velero
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	v1crds "github.com/vmware-tanzu/velero/config/crd/v1/crds"
+	v2crds "github.com/vmware-tanzu/velero/config/crd/v2alpha1/crds"
+	velerov1 "github.com/vmware-tanzu/velero/pkg/apis/velero/v1"
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+)
+
+// component labels what `velero install` makes.
+var component = map[string]string{"component": "velero"}
+
+// servedInterval is how often discovery is asked for Velero's API, which no watch tells.
+const servedInterval = 50 * time.Millisecond
+
+// install makes what `velero install` makes, but for the Deployment and its service account: the server runs beside the cluster. What is
+// there already, as in a cluster that was restored with it, is used, and told of the store anew.
+func (s *Server) install(ctx context.Context, cfg *rest.Config, store Store) error {
+	client, err := kubernetes.NewForConfig(cfg)
+	if err != nil {
+		return err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return installAPI(gctx, cfg) })
+	g.Go(func() error {
+		_, err := client.CoreV1().Namespaces().Create(gctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace, Labels: component}}, metav1.CreateOptions{})
+		if err := ignoreExists(err); err != nil {
+			return fmt.Errorf("create namespace %s: %w", Namespace, err)
+		}
+		return putCredentials(gctx, client, store.AccessKey, store.SecretKey)
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return s.putLocation(ctx, store)
+}
+
+// installAPI returns when all of Velero's resources are served.
+func installAPI(ctx context.Context, cfg *rest.Config) error {
+	client, err := dynamic.NewForConfig(cfg)
+	if err != nil {
+		return err
+	}
+	var crds []*apiextensionsv1.CustomResourceDefinition
+	crds = append(append(crds, v1crds.CRDs...), v2crds.CRDs...)
+	served := map[string][]string{}
+	g, gctx := errgroup.WithContext(ctx)
+	for _, crd := range crds {
+		for _, v := range crd.Spec.Versions {
+			group := crd.Spec.Group + "/" + v.Name
+			served[group] = append(served[group], crd.Spec.Names.Plural)
+		}
+		g.Go(func() error {
+			content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(crd)
+			if err != nil {
+				return err
+			}
+			delete(content, "status")
+			u := &unstructured.Unstructured{Object: content}
+			u.SetLabels(component)
+			_, err = client.Resource(apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions")).Create(gctx, u, metav1.CreateOptions{})
+			if err := ignoreExists(err); err != nil {
+				return fmt.Errorf("create CustomResourceDefinition %s: %w", crd.Name, err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	disco, err := discovery.NewDiscoveryClientForConfig(cfg)
+	if err != nil {
+		return err
+	}
+	// The server looks once, and gives up when one of its resources is not there.
+	var missing error
+	err = wait.PollUntilContextCancel(ctx, servedInterval, true, func(ctx context.Context) (bool, error) {
+		missing = nil
+		for group, plurals := range served {
+			list, err := disco.ServerResourcesForGroupVersion(group)
+			if err != nil {
+				missing = err
+				return false, nil
+			}
+			there := map[string]bool{}
+			for _, r := range list.APIResources {
+				there[r.Name] = true
+			}
+			for _, plural := range plurals {
+				if !there[plural] {
+					missing = fmt.Errorf("%s of %s is not served", plural, group)
+				}
+			}
+		}
+		return missing == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait for Velero's API: %w", errors.Join(context.Cause(ctx), missing))
+	}
+	return nil
+}
+
+// putCredentials writes the Secret that the location names, anew when it is there.
+func putCredentials(ctx context.Context, client kubernetes.Interface, access, secret string) error {
+	content := fmt.Sprintf("[default]\naws_access_key_id=%s\naws_secret_access_key=%s\n", access, secret)
+	o := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: CredentialsSecret, Labels: component},
+		Type:       corev1.SecretTypeOpaque, Data: map[string][]byte{credentialsKey: []byte(content)},
+	}
+	secrets := client.CoreV1().Secrets(Namespace)
+	_, err := secrets.Create(ctx, o, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		_, err = secrets.Update(ctx, o, metav1.UpdateOptions{})
+	}
+	if err != nil {
+		return fmt.Errorf("write Secret %s: %w", CredentialsSecret, err)
+	}
+	return nil
+}
+
+// putLocation makes the BackupStorageLocation anew, so that what its status says is said by the server that is about to start.
+//
+// It is made with the phase Available, as an export of another cluster's has it: Velero lists its store once when it starts and then once
+// a minute, whatever backupSyncPeriod says, and passes over a location that was not validated yet. The server validates it all the same.
+func (s *Server) putLocation(ctx context.Context, store Store) error {
+	if err := s.Delete(ctx, locations, Location); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("remove BackupStorageLocation %s: %w", Location, err)
+	}
+	return s.Create(ctx, locations, &velerov1.BackupStorageLocation{
+		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: Location, Labels: component},
+		Spec: velerov1.BackupStorageLocationSpec{
+			Provider: "aws", Default: true,
+			Config: map[string]string{"region": store.Region, "s3ForcePathStyle": "true", "s3Url": store.Endpoint},
+			Credential: &corev1.SecretKeySelector{
+				LocalObjectReference: corev1.LocalObjectReference{Name: CredentialsSecret}, Key: credentialsKey,
+			},
+			StorageType: velerov1.StorageType{ObjectStorage: &velerov1.ObjectStorageLocation{Bucket: store.Bucket, CACert: store.CA}},
+		},
+		Status: velerov1.BackupStorageLocationStatus{Phase: velerov1.BackupStorageLocationPhaseAvailable},
+	})
+}
+
+func ignoreExists(err error) error {
+	if apierrors.IsAlreadyExists(err) {
+		return nil
+	}
+	return err
+}
