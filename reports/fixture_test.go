@@ -183,6 +183,7 @@ func passedReport() *Report {
 		Scenario: fixtureScenario,
 	}
 	r.Ledger = fixtureLedger(1.204, 21)
+	r.Dependencies = fixtureDependencies()
 	r.Checks = []Check{
 		{Name: "freshness", Title: "Is the restored cluster another one than the source?", Verdict: Passed,
 			Reason: "Cluster ID, member IDs, certificate, place and processes all differ from the source's.", Evidence: []string{"freshness.json"}},
@@ -201,6 +202,32 @@ func passedReport() *Report {
 		{Name: "probes", Title: "Do the scenario's own probes pass?", Verdict: Passed, Reason: "2 of 2 probes pass.", Evidence: []string{"probes.jsonl"}},
 	}
 	return r
+}
+
+// fixtureDependencies is a shop in two namespaces.
+func fixtureDependencies() *Dependencies {
+	return &Dependencies{Objects: 763, References: 912, Optional: 2, MissingBefore: 1,
+		Missing: []MissingObject{{Object: Object{"ServiceAccount", "kube-system", "kube-dns"}, State: "absent", Since: "before", Referrers: 1,
+			By: []Referrer{{Object{"ClusterRoleBinding", "", "system:kube-dns"}, "subjects"}}}},
+		Kinds: []KindPair{
+			{From: "ClusterRoleBinding", To: "ServiceAccount", References: 38, MissingBefore: 1},
+			{From: "ConfigMap", To: "Namespace", References: 231},
+			{From: "Deployment", To: "ConfigMap", References: 4, Optional: 2},
+			{From: "Deployment", To: "Secret", References: 3},
+		},
+		Waves: []RestoreWave{
+			{Objects: 131, Kinds: map[string]int{"ClusterRole": 71, "Namespace": 6, "StorageClass": 1, "CustomResourceDefinition": 53}},
+			{Objects: 560, Kinds: map[string]int{"ConfigMap": 231, "Secret": 178, "ServiceAccount": 143, "PersistentVolume": 8}},
+			{Objects: 72, Kinds: map[string]int{"ClusterRoleBinding": 38, "Deployment": 4, "Pod": 30}},
+		},
+		Cycles: []Cycle{{Objects: []Object{{"PersistentVolumeClaim", "shop", "data-orders-0"}, {"StatefulSet", "shop", "orders"}}}},
+		Groups: []DependencyGroup{
+			{Kind: "ClusterRole", Objects: 71, Wave: 1}, {Kind: "ClusterRoleBinding", Objects: 38, Wave: 3},
+			{Kind: "ConfigMap", Namespace: "shop", Objects: 12, Wave: 2}, {Kind: "Secret", Namespace: "shop", Objects: 6, Wave: 2},
+			{Kind: "ServiceAccount", Namespace: "shop", Objects: 3, Wave: 2}, {Kind: "Deployment", Namespace: "shop", Objects: 4, Wave: 3},
+		},
+		Links: []DependencyLink{{From: 1, To: 0, References: 38}, {From: 5, To: 2, References: 4}, {From: 5, To: 3, References: 3}, {From: 1, To: 4, References: 2}},
+	}
 }
 
 // fixtureLedger writes 20 a second from 6.02 s to 9.72 s; the last lost ones are those after the backup.
@@ -280,6 +307,10 @@ func failedReport() *Report {
 		}},
 		{Class: "extra", Resource: "rbac.authorization.k8s.io/v1 rolebindings", Namespace: "shop", Name: "debug-everyone"},
 	}, f.Differences...)
+	d := r.Dependencies
+	d.Missing = append([]MissingObject{{Object: Object{"ConfigMap", "shop", "feature-flags"}, State: "absent", Since: "lost", Referrers: 4,
+		By: []Referrer{{Object{"Deployment", "shop", "checkout"}, "spec.template.spec.containers[].envFrom[].configMapRef"}, {Object{"Pod", "shop", "checkout-7d9f-x2x"}, "spec.containers[].envFrom[].configMapRef"}}}}, d.Missing...)
+	d.Kinds[2].Missing, d.Kinds[2].Optional = 1, 0
 	r.Access = []AccessDifference{
 		{Subject: "Group:system:authenticated", Namespace: "shop", Change: "gained", Rule: "get,list,watch secrets"},
 		{Subject: "ServiceAccount:shop/checkout", Namespace: "shop", Change: "lost", Rule: "get configmaps [feature-flags]"},
@@ -323,7 +354,7 @@ func unknownReport() *Report {
 	r.Steps = r.Steps[:10]
 	r.Steps[9].End, r.Steps[9].Error = nil, "kube-apiserver: signal: killed"
 	r.Marks = r.Marks[:9]
-	r.RTO, r.Ledger, r.Fidelity, r.Probes = nil, nil, nil, nil
+	r.RTO, r.Ledger, r.Fidelity, r.Dependencies, r.Probes = nil, nil, nil, nil, nil
 	for i := range r.Checks {
 		c := &r.Checks[i]
 		if c.Name == "freshness" {
@@ -357,6 +388,11 @@ func hostileReport() *Report {
 	r.Fidelity.Differences[2].Name, r.Fidelity.Differences[2].Resource = evil, evil
 	r.Fidelity.Differences[2].Fields[0] = FieldChange{Path: evil, Before: evil, After: evil, Class: "changed"}
 	r.Fidelity.Differences[5].Because = evil
+	d := r.Dependencies
+	d.Missing[0].Object, d.Missing[0].By[0] = Object{evil, evil, evil}, Referrer{Object{evil, evil, evil}, evil}
+	d.Kinds[0].From, d.Waves[0].Kinds[evil], d.Cycles[0].Objects[0].Name, d.Groups[0].Kind = evil, 1, evil, evil
+	d.Groups[1].Namespace, d.Groups[1].Wave, d.Groups[2].Wave = evil, -1, 1<<40
+	d.Links = append(d.Links, DependencyLink{From: -1, To: 1 << 40, References: -7}, DependencyLink{From: 2, To: 2})
 	r.Access[0].Subject = evil
 	r.Phases[0].Name, r.Phases[0].Error = evil, evil
 	r.Marks[0].Name = evil
@@ -377,6 +413,17 @@ func largeReport(objects, differences int) *Report {
 	for i := range kinds {
 		f.Kinds = append(f.Kinds, KindRow{Resource: fmt.Sprintf("group%d.example.org/v1 things%d", i, i), Before: objects / kinds, After: objects / kinds,
 			Equal: (objects - differences) / kinds, Changed: differences / 2 / kinds, Expected: differences / 2 / kinds})
+	}
+	d := r.Dependencies
+	for i := range objects / 50 {
+		namespace := fmt.Sprintf("namespace-%d", i%200)
+		d.Missing = append(d.Missing, MissingObject{Object: Object{"ConfigMap", namespace, fmt.Sprintf("settings-%d", i)}, State: "absent", Since: "lost", Referrers: 3,
+			By: []Referrer{{Object{"Deployment", namespace, fmt.Sprintf("web-%d", i)}, "spec.template.spec.volumes[].configMap"}}})
+		d.Groups = append(d.Groups, DependencyGroup{Kind: fmt.Sprintf("Kind%d", i%40), Namespace: namespace, Objects: 12, Wave: 1 + i%30})
+		d.Links = append(d.Links, DependencyLink{From: len(d.Groups) - 1, To: i / 2, References: i})
+		d.Kinds = append(d.Kinds, KindPair{From: fmt.Sprintf("Kind%d", i), To: "ConfigMap", References: 3, Missing: 1})
+		d.Waves = append(d.Waves, RestoreWave{Objects: 1, Kinds: map[string]int{"ConfigMap": 1}})
+		d.Cycles = append(d.Cycles, d.Cycles[0])
 	}
 	for i := range differences {
 		d := Difference{Class: "changed", Resource: f.Kinds[i%kinds].Resource, Namespace: fmt.Sprintf("namespace-%d", i%200), Name: fmt.Sprintf("thing-%06d", i)}

@@ -98,6 +98,7 @@ type page struct {
 	Next      []nextStep
 	Bullets   []bullet
 	Timeline  *picture
+	Network   *network
 	Waterfall []fall
 	Marks     []markRow
 	Checks    []checkView
@@ -177,6 +178,9 @@ func newPage(full *Report) *page {
 	detailed := unexpected[:min(len(unexpected), maxDetailed)]
 	named := unexpected[len(detailed):min(len(unexpected), maxDetailed+maxNamed)]
 	p.Unnamed = len(unexpected) - len(detailed) - len(named)
+	if r.Dependencies != nil {
+		r.Dependencies = r.Dependencies.bound()
+	}
 	r.Access, p.MoreAccess = bound(r.Access, maxAccess)
 	r.Steps, p.MoreSteps = bound(r.Steps, maxSteps)
 	r.Checks = slices.Clone(r.Checks)
@@ -211,6 +215,9 @@ func newPage(full *Report) *page {
 		p.Bullets = append(p.Bullets, newBullet(o))
 	}
 	p.Timeline = newPicture(&r)
+	if r.Dependencies != nil {
+		p.Network = newNetwork(r.Dependencies)
+	}
 	if r.RTO != nil {
 		at := 0.0
 		for _, i := range r.RTO.Split {

@@ -103,8 +103,12 @@ type Report struct {
 	RTO *RTO `json:"rto,omitempty"`
 	// Ledger is the data-loss account; absent when the ledger could not be read.
 	Ledger *Ledger `json:"ledger,omitempty"`
+	// Layers above the first, each with the account of its own ledger.
+	Layers []Layer `json:"layers,omitempty"`
 	// Fidelity is the comparison of the two censuses; absent when one is missing.
 	Fidelity *Fidelity `json:"fidelity,omitempty"`
+	// Dependencies is what the restored objects refer to; absent when a census is missing.
+	Dependencies *Dependencies `json:"dependencies,omitempty"`
 	// Access is what subjects may do now and could not before, or the reverse.
 	Access []AccessDifference `json:"access,omitempty"`
 	// Probes of the scenario.
@@ -275,6 +279,15 @@ func (l Ledger) Revisions() int {
 // Agrees tells that there is a second method and that it counts the same losses.
 func (l Ledger) Agrees() bool { return l.ByRevision != nil && *l.ByRevision == l.Total.Lost }
 
+// A Layer is a backup that was restored above another.
+type Layer struct {
+	Method string `json:"method"`
+	// Namespace that its ledger wrote into.
+	Namespace string `json:"namespace"`
+	// Ledger is the account of those writes; absent when it could not be read.
+	Ledger *Ledger `json:"ledger,omitempty"`
+}
+
 // A Writer is one sequential chain of one durability class.
 type Writer struct {
 	Class        string `json:"class"`
@@ -363,6 +376,105 @@ type FieldChange struct {
 	// Class is lost (only before), extra (only after) or changed; Rule names the profile rule that allows it.
 	Class string `json:"class"`
 	Rule  string `json:"rule,omitempty"`
+}
+
+// Dependencies is what the objects of the restored cluster refer to, and what of it is missing.
+type Dependencies struct {
+	// Objects and their References; an Optional reference may lead to nothing.
+	Objects    int `json:"objects"`
+	References int `json:"references"`
+	Optional   int `json:"optional"`
+	// Missing objects, those first that the restore has to answer for; MissingBefore counts those that were missing before it as well.
+	Missing        []MissingObject `json:"missing,omitempty"`
+	MissingOmitted int             `json:"missingOmitted,omitempty"`
+	MissingBefore  int             `json:"missingBefore"`
+	// Kinds counts the references of one kind to another.
+	Kinds        []KindPair `json:"kinds"`
+	KindsOmitted int        `json:"kindsOmitted,omitempty"`
+	// Waves are the shortest order in which each object finds what it refers to.
+	Waves        []RestoreWave `json:"waves"`
+	WavesOmitted int           `json:"wavesOmitted,omitempty"`
+	// Cycles are objects that need one another, so that one has to go first.
+	Cycles        []Cycle `json:"cycles,omitempty"`
+	CyclesOmitted int     `json:"cyclesOmitted,omitempty"`
+	// Groups are for the picture: the objects of one kind in one namespace that refer, or are referred to, beyond their namespace.
+	Groups        []DependencyGroup `json:"groups,omitempty"`
+	GroupsOmitted int               `json:"groupsOmitted,omitempty"`
+	// Links between Groups, the strongest first.
+	Links        []DependencyLink `json:"links,omitempty"`
+	LinksOmitted int              `json:"linksOmitted,omitempty"`
+}
+
+// An Object by name. Kind has its group behind it where that is not one of Kubernetes' own: Deployment, Widget.shop.example.com.
+type Object struct {
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+}
+
+func (o Object) String() string {
+	if o.Namespace == "" {
+		return o.Kind + " " + o.Name
+	}
+	return o.Kind + " " + o.Namespace + "/" + o.Name
+}
+
+// A MissingObject is one that others refer to and do not find.
+type MissingObject struct {
+	Object
+	// State is absent, replaced (another object of that name, by its UID) or unseen (its resource could not be read).
+	State string `json:"state"`
+	// Since is lost (it was there before the failure), before (it was missing then as well), new (neither it nor a reference to it was there) or undetermined.
+	Since string `json:"since"`
+	// Referrers are counted, and the first of them listed.
+	Referrers int        `json:"referrers"`
+	By        []Referrer `json:"by"`
+}
+
+// A Referrer names another object in one of its fields.
+type Referrer struct {
+	Object
+	Via string `json:"via"`
+}
+
+// A KindPair counts the references of one kind to another.
+type KindPair struct {
+	From       string `json:"from"`
+	To         string `json:"to"`
+	References int    `json:"references"`
+	Optional   int    `json:"optional"`
+	// Missing references lead to nothing since the restore, MissingBefore did so before it.
+	Missing       int `json:"missing"`
+	MissingBefore int `json:"missingBefore"`
+}
+
+// A RestoreWave holds objects that need only those of earlier waves.
+type RestoreWave struct {
+	Objects int `json:"objects"`
+	// Kinds counts them by kind.
+	Kinds map[string]int `json:"kinds"`
+}
+
+// A Cycle of objects that need one another.
+type Cycle struct {
+	Objects []Object `json:"objects"`
+	Omitted int      `json:"omitted,omitempty"`
+}
+
+// A DependencyGroup is what there is of one kind in one namespace.
+type DependencyGroup struct {
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Objects   int    `json:"objects"`
+	// Wave of the last of them, counted from 1.
+	Wave int `json:"wave"`
+}
+
+// A DependencyLink counts the references of one group to another; both are positions in Groups.
+type DependencyLink struct {
+	From       int `json:"from"`
+	To         int `json:"to"`
+	References int `json:"references"`
 }
 
 // An AccessDifference is a privilege lost or gained.

@@ -23,6 +23,7 @@ var vocabulary = map[string]map[string][]string{
 	"Difference":       {"class": {"lost", "extra", "changed", "expected"}},
 	"FieldChange":      {"class": {"lost", "extra", "changed"}},
 	"AccessDifference": {"change": {"lost", "gained"}},
+	"MissingObject":    {"state": {"absent", "replaced", "unseen"}, "since": {"lost", "before", "new", "undetermined"}},
 }
 
 // Schema is the JSON Schema of report.json, made from the types. It is shipped as report.schema.json.

@@ -80,6 +80,10 @@ func WriteTerminal(w io.Writer, r *Report, color bool, files ...string) error {
 		t.more("    ", listed-terminalFindings+c.Omitted, "finding")
 	}
 	t.more("  ", bad-terminalChecks, "check")
+	if d := r.Dependencies; d != nil {
+		t.text("\n  dependencies: %s, %s missing since the restore, %d before; restorable in %s\n",
+			plural(d.References, "reference"), plural(d.MissingSince(), "object"), d.MissingBefore, plural(len(d.Waves)+d.WavesOmitted, "wave"))
+	}
 
 	for _, p := range r.Phases {
 		if p.Error != "" {

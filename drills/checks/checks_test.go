@@ -343,6 +343,7 @@ func TestTheOutcomeIsComparedWithWhatWasDeclared(t *testing.T) {
 		"unknown, and for more than one check": {"fidelity.unknown.missing", "{verdict: unknown, checks: {fidelity: unknown}}", nil},
 		"unknown where a failure is declared": {"fidelity.unknown.missing", "{verdict: failed, checks: {fidelity: failed}}", []string{
 			"the verdict is unknown, declared: failed", "check fidelity is unknown, declared: failed",
+			"check references is unknown, which is not declared: census-before.jsonl.zst is missing: nothing was observed",
 			"check readiness is unknown, which is not declared: census-before.jsonl.zst is missing: nothing was observed",
 		}},
 	} {

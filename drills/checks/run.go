@@ -15,6 +15,7 @@ import (
 
 	"github.com/restore-drill/restore-drill/internal/census"
 	"github.com/restore-drill/restore-drill/internal/evidence"
+	"github.com/restore-drill/restore-drill/internal/graph"
 	"github.com/restore-drill/restore-drill/internal/ledger"
 	"github.com/restore-drill/restore-drill/reports"
 	"github.com/restore-drill/restore-drill/scenarios"
@@ -56,7 +57,7 @@ type artifact struct {
 		From int64 `json:"from"`
 		To   int64 `json:"to"`
 	} `json:"window"`
-	Files    map[string]struct {
+	Files map[string]struct {
 		Bytes  int64  `json:"bytes"`
 		SHA256 string `json:"sha256"`
 	} `json:"files"`
@@ -330,24 +331,30 @@ type account struct {
 	disagreements []ledger.Disagreement
 }
 
+// account of the drill's own ledger.
 func (run *Run) account() *account {
 	if run.accounted == nil {
-		run.accounted = &account{}
-		run.accounted.err = run.readAccount(run.accounted)
+		run.accounted = run.accountOf(run.ledgers()[0])
 	}
 	return run.accounted
 }
 
-func (run *Run) readAccount(a *account) error {
+func (run *Run) accountOf(l ledgerEvidence) *account {
+	a := &account{}
+	a.err = run.readAccount(a, l)
+	return a
+}
+
+func (run *Run) readAccount(a *account, l ledgerEvidence) error {
 	struck, ok := run.mark(evidence.MarkStruck, 0)
 	if !ok {
 		return errors.New("the failure was never seen: without the mark struck no write is before or after it")
 	}
-	records, err := evidence.ReadLines[ledger.Record](run.Dir, evidence.LedgerFile)
+	records, err := evidence.ReadLines[ledger.Record](run.Dir, l.records)
 	if a.torn = errors.Is(err, evidence.ErrTorn); err != nil && !a.torn {
 		return err
 	}
-	survivors, err := evidence.ReadLines[ledger.Survivor](run.Dir, evidence.SurvivorsFile)
+	survivors, err := evidence.ReadLines[ledger.Survivor](run.Dir, l.survivors)
 	if err != nil {
 		return err
 	}
@@ -363,7 +370,7 @@ func (run *Run) readAccount(a *account) error {
 	if err != nil {
 		return err
 	}
-	if restored.Revision > 0 {
+	if restored.Revision > 0 && l.layer == "" {
 		disagreements, above := a.Reconcile(restored.Revision)
 		a.disagreements, a.byRevision = disagreements, &above
 	}
@@ -377,6 +384,7 @@ type survey struct {
 	tail      census.Tail
 	resources map[string]*count
 	workloads []workload
+	graph     *graph.Graph
 }
 
 // A count of the objects of one resource.
@@ -390,7 +398,7 @@ func (run *Run) survey(name string) *survey {
 	if s := run.surveys[name]; s != nil {
 		return s
 	}
-	s := &survey{resources: map[string]*count{}}
+	s := &survey{resources: map[string]*count{}, graph: graph.New()}
 	run.surveys[name] = s
 	s.err = s.read(filepath.Join(run.Dir, name))
 	return s
@@ -407,6 +415,7 @@ func (s *survey) read(path string) error {
 		e, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			s.tail = r.Tail()
+			s.graph.Close(s.tail)
 			return nil
 		}
 		if err != nil {
@@ -417,6 +426,7 @@ func (s *survey) read(path string) error {
 			s.resources[resource] = &count{label: label(resource, e.Version)}
 		}
 		s.resources[resource].objects++
+		s.graph.Add(&e)
 		if w, ok := readWorkload(&e); ok {
 			s.workloads = append(s.workloads, w)
 		}
