@@ -26,36 +26,51 @@ func newKiller(phase, victim string) *killer {
 
 func (k *killer) event(e evidence.Event) {
 	if e.Kind == evidence.PhaseStarted && e.Name == k.phase {
-		k.once.Do(func() { go k.strike() })
+		k.once.Do(func() {
+			// The drill waits for this callback: a victim that runs already dies in this very phase, however slow the machine is.
+			if k.try() {
+				close(k.done)
+			} else {
+				go k.strike()
+			}
+		})
 	}
 }
 
-// strike kills the newest process that runs the victim's binary for this drill's cluster, as soon as there is one.
+// strike kills the victim as soon as there is one.
 func (k *killer) strike() {
 	defer close(k.done)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline) && !k.try(); {
+		<-tick.C
+	}
+}
+
+// try kills the process that runs the victim's binary for this drill's cluster, if there is one.
+func (k *killer) try() bool {
 	binary, _, _ := strings.Cut(k.victim, "-0")
 	cluster := "/source/"
 	if k.phase == evidence.PhaseRestore || k.phase == evidence.PhaseSurvey {
 		cluster = "/restored/"
 	}
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		// The drill runs in this process: its components are children, and no other drill's are.
-		self, err := process.NewProcess(int32(os.Getpid()))
-		if err != nil {
-			return
-		}
-		children, err := self.Children()
-		if err != nil {
-			continue
-		}
-		for _, p := range children {
-			argv, err := p.CmdlineSlice()
-			if err == nil && len(argv) > 1 && strings.HasSuffix(argv[0], "/"+binary) && strings.Contains(strings.Join(argv, " "), cluster) {
-				k.killed = syscall.Kill(int(p.Pid), syscall.SIGKILL) == nil
-				return
-			}
+	// The drill runs in this process: its components are children, and no other drill's are.
+	self, err := process.NewProcess(int32(os.Getpid()))
+	if err != nil {
+		return false
+	}
+	children, err := self.Children()
+	if err != nil {
+		return false
+	}
+	for _, p := range children {
+		argv, err := p.CmdlineSlice()
+		if err == nil && len(argv) > 1 && strings.HasSuffix(argv[0], "/"+binary) && strings.Contains(strings.Join(argv, " "), cluster) {
+			k.killed = syscall.Kill(int(p.Pid), syscall.SIGKILL) == nil
+			return k.killed
 		}
 	}
+	return false
 }
 
 func (k *killer) struck() bool {

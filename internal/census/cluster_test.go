@@ -159,7 +159,7 @@ func createShops(t *testing.T, known discovery.DiscoveryInterface, client dynami
 		require.NoError(c, err)
 		_, err = shops.Create(t.Context(), shop, metav1.CreateOptions{})
 		require.NoError(c, err)
-	}, 30*time.Second, 50*time.Millisecond)
+	}, 2*time.Minute, 50*time.Millisecond)
 	return shops
 }
 
