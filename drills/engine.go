@@ -16,7 +16,7 @@ import (
 )
 
 // teardownTimeout bounds each undo: a teardown that hangs must not hide the drill's outcome.
-const teardownTimeout = time.Minute
+const teardownTimeout = 3 * time.Minute
 
 // A phase is one row of the pipeline.
 type phase struct {
