@@ -65,7 +65,7 @@ func Generate() (*Material, error) {
 		into *(*Authority)
 		name string
 	}{{&m.Cluster, "kubernetes"}, {&m.Etcd, "etcd-ca"}, {&m.FrontProxy, "front-proxy-ca"}} {
-		if *a.into, err = newAuthority(a.name); err != nil {
+		if *a.into, err = NewAuthority(a.name); err != nil {
 			return nil, fmt.Errorf("generate authority %s: %w", a.name, err)
 		}
 	}
@@ -124,12 +124,17 @@ func (m *Material) readServiceAccount(fsys fs.FS) error {
 	return fmt.Errorf("%s is not the public key of %s: tokens that are signed now would be refused", ServiceAccountPub, ServiceAccountKey)
 }
 
+// Authority by its name in kubeadm's layout: ca, etcd/ca or front-proxy-ca; nil for any other.
+func (m *Material) Authority(name string) *Authority {
+	return map[string]*Authority{clusterCA: m.Cluster, etcdCA: m.Etcd, frontProxyCA: m.FrontProxy}[name]
+}
+
 // Files of the material, by path in kubeadm's layout. They hold private keys.
 func (m *Material) Files() map[string][]byte {
 	files := map[string][]byte{ServiceAccountKey: m.serviceAccountKey, ServiceAccountPub: m.serviceAccountPub}
-	for name, a := range map[string]*Authority{clusterCA: m.Cluster, etcdCA: m.Etcd, frontProxyCA: m.FrontProxy} {
-		files[name+".crt"] = a.certPEM
-		files[name+".key"] = a.keyPEM
+	for _, name := range []string{clusterCA, etcdCA, frontProxyCA} {
+		files[name+".crt"] = m.Authority(name).certPEM
+		files[name+".key"] = m.Authority(name).keyPEM
 	}
 	return files
 }
@@ -184,28 +189,42 @@ func (a *Authority) Issue(l Leaf) (certPEM, keyPEM []byte, err error) {
 	return encodeCertificate(der), keyPEM, err
 }
 
-func newAuthority(name string) (*Authority, error) {
+// NewAuthority makes one that signs its own certificate.
+func NewAuthority(name string) (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	template, err := newTemplate(name, authorityLife)
-	if err != nil {
+	a := &Authority{key: key}
+	if a.keyPEM, err = keyutil.MarshalPrivateKeyToPEM(key); err != nil {
 		return nil, err
 	}
+	a.certPEM, a.cert, err = selfSign(name, key, time.Now().Add(authorityLife))
+	return a, err
+}
+
+// CertPEMUntil is a certificate of the authority, under its own name and key, that ends at notAfter. When that is past, it is what a backup holds
+// of an authority that nobody renewed.
+func (a *Authority) CertPEMUntil(notAfter time.Time) ([]byte, error) {
+	certPEM, _, err := selfSign(a.cert.Subject.CommonName, a.key, notAfter)
+	return certPEM, err
+}
+
+func selfSign(name string, key crypto.Signer, notAfter time.Time) ([]byte, *x509.Certificate, error) {
+	template, err := newTemplate(name, authorityLife)
+	if err != nil {
+		return nil, nil, err
+	}
+	template.NotBefore, template.NotAfter = notAfter.Add(-authorityLife-skew).UTC(), notAfter.UTC()
 	template.IsCA, template.BasicConstraintsValid = true, true
 	template.KeyUsage = x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment | x509.KeyUsageCertSign
 	template.DNSNames = []string{name}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	a := &Authority{key: key, certPEM: encodeCertificate(der)}
-	if a.cert, err = x509.ParseCertificate(der); err != nil {
-		return nil, err
-	}
-	a.keyPEM, err = keyutil.MarshalPrivateKeyToPEM(key)
-	return a, err
+	cert, err := x509.ParseCertificate(der)
+	return encodeCertificate(der), cert, err
 }
 
 func readAuthority(fsys fs.FS, name string) (*Authority, error) {

@@ -173,7 +173,7 @@ func abandoned(ctx context.Context, dir string, progress func(string)) (bool, er
 		}
 	}
 	for component, argv := range begun {
-		if !slices.ContainsFunc(argv, func(word string) bool { return strings.Contains(word, dir+string(filepath.Separator)) }) {
+		if !names(dir, argv) {
 			errs = append(errs, fmt.Errorf("%s was about to be started, and its command line names nothing of this place: look for it yourself", component))
 			continue
 		}
@@ -184,6 +184,11 @@ func abandoned(ctx context.Context, dir string, progress func(string)) (bool, er
 		}
 	}
 	return true, errors.Join(errs...)
+}
+
+// names tells whether a command line names anything in a directory.
+func names(dir string, argv []string) bool {
+	return slices.ContainsFunc(argv, func(word string) bool { return strings.Contains(word, dir+string(filepath.Separator)) })
 }
 
 // readOwner returns the whole lines of an owner file: its writer may have died within the last. No file is no lines.

@@ -99,27 +99,31 @@ func (p *Process) Identity() string {
 	return ""
 }
 
+// Death is how it ended, where nobody asked it to; nil while it runs, and where somebody did.
+func (p *Process) Death() error {
+	p.mu.Lock()
+	child, ending := p.child, p.ending
+	p.mu.Unlock()
+	if child == nil || ending || p.Running() {
+		return nil
+	}
+	return p.death(child)
+}
+
 // Start starts it, again perhaps, with flags that replace or extend the command's for this one start. It returns when the process runs, which is
 // before it is ready.
 func (p *Process) Start(ctx context.Context, flags map[string]string) error {
 	p.turn.Lock()
 	defer p.turn.Unlock()
-	if err := p.start(ctx, flags); err != nil {
-		return fmt.Errorf("start %s: %w", p.Name(), err)
-	}
-	return nil
-}
-
-func (p *Process) start(ctx context.Context, flags map[string]string) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
 	if p.Running() {
-		return fmt.Errorf("it runs already (%s)", p.Identity())
+		return fmt.Errorf("start %s: it runs already (%s)", p.Name(), p.Identity())
 	}
 	child, err := p.run(p.command(flags))
 	if err != nil {
-		return err
+		return fmt.Errorf("start %s: %w", p.Name(), err)
 	}
 	go func() {
 		<-child.Done()
@@ -158,6 +162,9 @@ func (p *Process) run(command proc.Command) (*proc.Process, error) {
 	p.place.mu.Unlock()
 	if closed {
 		return nil, fmt.Errorf("%s was removed", p.place.dir)
+	}
+	if !names(p.place.dir, command.Argv()) {
+		return nil, fmt.Errorf("no word of its command line names anything in %s, by which cleanup could tell it from a stranger's", p.place.dir)
 	}
 	if err := p.place.owner.write(ownerLine{Component: p.Name(), Argv: command.Argv()}); err != nil {
 		return nil, err

@@ -15,6 +15,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/shirou/gopsutil/v4/process"
+	"golang.org/x/sys/unix"
 )
 
 // An Identity names one process for good: a pid alone is used again.
@@ -57,12 +60,52 @@ func (i Identity) Alive() (bool, error) {
 	return now == i, nil
 }
 
-// Kill ends this very process, which need not be a child, and returns when it is gone; killed is false when it was gone before. The pid is
-// held while its owner is looked at, where the system can do that, so it cannot pass to another in between.
+// Kill ends this very process, which need not be a child, and what it started in its process group, and returns when they are gone; killed is
+// false when they were gone before.
 func (i Identity) Kill(ctx context.Context) (killed bool, err error) {
 	if i.PID <= 1 {
 		return false, fmt.Errorf("kill process %d: not a pid of ours", i.PID)
 	}
+	if killed, err = i.kill(ctx); err != nil {
+		return killed, err
+	}
+	if _, err := Identify(i.PID); !errors.Is(err, os.ErrProcessDone) {
+		// The number has passed to a stranger, which it does not while a process of the group is there.
+		return killed, err
+	}
+	members, err := group(i.PID)
+	if err != nil {
+		return killed, fmt.Errorf("look for what %s started: %w", i, err)
+	}
+	for _, member := range members {
+		one, err := member.kill(ctx)
+		if killed = killed || one; err != nil {
+			return killed, err
+		}
+	}
+	return killed, nil
+}
+
+// group returns the processes of a process group.
+func group(id int) ([]Identity, error) {
+	pids, err := process.Pids()
+	if err != nil {
+		return nil, err
+	}
+	var members []Identity
+	for _, pid := range pids {
+		if g, err := unix.Getpgid(int(pid)); err != nil || g != id {
+			continue
+		}
+		if member, err := Identify(int(pid)); err == nil {
+			members = append(members, member)
+		}
+	}
+	return members, nil
+}
+
+// kill ends this one process. The pid is held while its owner is looked at, where the system can do that, so it cannot pass to another in between.
+func (i Identity) kill(ctx context.Context) (killed bool, err error) {
 	p, err := os.FindProcess(i.PID)
 	if err != nil {
 		return false, fmt.Errorf("kill %s: %w", i, err)
@@ -126,7 +169,7 @@ type Process struct {
 	err  error
 }
 
-// Start runs the command in a process group of its own, so that what a terminal sends to this process does not reach it.
+// Start runs the command in a process group of its own, so that what a terminal sends to this process does not reach it. The group ends with it.
 func Start(c Command) (*Process, error) {
 	log, err := os.OpenFile(c.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -155,6 +198,8 @@ func Start(c Command) (*Process, error) {
 	}
 	go func() {
 		p.err = cmd.Wait()
+		// What it started, as Velero does its plugins, does not outlive it.
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		close(p.done)
 	}()
 	return p, nil

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -110,6 +112,62 @@ func TestIdentity(t *testing.T) {
 	_, err = Identity{PID: 1, Start: "0"}.Kill(t.Context())
 	require.EqualError(t, err, "kill process 1: not a pid of ours")
 	require.Empty(t, Identity{}.String())
+}
+
+// parent starts a child that waits, and waits too; the child's pid is the first word of the log.
+func parent(t *testing.T) (leader *Process, child Identity) {
+	t.Helper()
+	c := command(t, "mkfifo wait; exec 3<>wait; (read line <&3) & echo $!; read line <&3")
+	leader = started(t, c)
+	require.Eventually(t, func() bool { return len(Tail(c.Log, 1)) == 1 }, time.Minute, time.Millisecond)
+	pid, err := strconv.Atoi(Tail(c.Log, 1)[0])
+	require.NoError(t, err)
+	child, err = Identify(pid)
+	require.NoError(t, err)
+	return leader, child
+}
+
+func TestChildrenOfAChildGoWithIt(t *testing.T) {
+	gone := func(id Identity) {
+		require.Eventually(t, func() bool {
+			alive, err := id.Alive()
+			require.NoError(t, err)
+			return !alive
+		}, time.Minute, time.Millisecond, "%s outlived its parent", id)
+	}
+	leader, child := parent(t)
+	require.NoError(t, leader.Kill())
+	gone(child)
+
+	leader, child = parent(t)
+	killed, err := leader.Identity().kill(t.Context())
+	require.NoError(t, err)
+	require.True(t, killed)
+	<-leader.Done()
+	gone(child)
+}
+
+// The parent has died, and nobody of this process's was there to see it.
+func TestChildrenOfADeadProcessAreFound(t *testing.T) {
+	parent := exec.Command("/bin/sh", "-c", "mkfifo wait; exec 3<>wait; (read line <&3) >/dev/null 2>&1 & echo $!; kill -KILL $$")
+	parent.Dir, parent.SysProcAttr = t.TempDir(), &syscall.SysProcAttr{Setpgid: true}
+	out, err := parent.Output()
+	t.Cleanup(func() { _ = syscall.Kill(-parent.Process.Pid, syscall.SIGKILL) })
+	require.EqualError(t, err, "signal: killed")
+	pid, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	require.NoError(t, err)
+	child, err := Identify(pid)
+	require.NoError(t, err)
+	was := Identity{PID: parent.Process.Pid, Start: child.Start}
+	members, err := group(was.PID)
+	require.NoError(t, err)
+	require.Equal(t, []Identity{child}, members)
+	killed, err := was.Kill(t.Context())
+	require.NoError(t, err)
+	require.True(t, killed)
+	alive, err := child.Alive()
+	require.NoError(t, err)
+	require.False(t, alive)
 }
 
 func TestZombieIsGone(t *testing.T) {
