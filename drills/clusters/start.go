@@ -43,10 +43,8 @@ func (c *processCluster) Start(ctx context.Context, reached func(mark, how strin
 func (c *processCluster) start(ctx context.Context, reached func(mark, how string, resolution time.Duration)) error {
 	ctx, cancel := context.WithTimeout(ctx, c.spec.StartTimeout)
 	defer cancel()
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	c.place.Tell(fail)
-	defer c.place.Tell(nil)
+	ctx, release := c.place.Guard(ctx)
+	defer release(nil)
 	mark := func(name, how string, resolution time.Duration) {
 		if reached != nil {
 			reached(name, how, resolution)

@@ -143,10 +143,8 @@ func (s *Store) furnish() error {
 func (s *Store) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("no answer within %s", startTimeout))
 	defer cancel()
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	s.place.Tell(fail)
-	defer s.place.Tell(nil)
+	ctx, release := s.place.Guard(ctx)
+	defer release(nil)
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
@@ -154,13 +152,15 @@ func (s *Store) Ready(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
 		if death := s.process.Death(); death != nil {
 			return death
 		}
-		select {
-		case <-ctx.Done():
+		if ctx.Err() != nil {
 			return fmt.Errorf("wait for %s to serve: %w; last: %w", name, context.Cause(ctx), err)
-		case <-tick.C:
 		}
 	}
 }

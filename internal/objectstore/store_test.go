@@ -228,12 +228,12 @@ func TestSecretStaysSecret(t *testing.T) {
 	for _, top := range []string{o.LogDir, s.place.Dir()} {
 		require.NoError(t, filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
 			require.NoError(t, err)
-			info, err := d.Info()
-			require.NoError(t, err)
-			require.Zero(t, info.Mode().Perm()&0o077, "%s is %s", path, info.Mode())
 			if d.IsDir() {
 				return nil
 			}
+			info, err := d.Info()
+			require.NoError(t, err)
+			require.Equal(t, fs.FileMode(0o600), info.Mode(), path)
 			files++
 			b, err := os.ReadFile(path)
 			clean(path, string(b))
@@ -241,6 +241,9 @@ func TestSecretStaysSecret(t *testing.T) {
 		}))
 	}
 	require.Greater(t, files, 4)
+	info, err := os.Stat(s.place.Dir())
+	require.NoError(t, err)
+	require.Equal(t, fs.FileMode(0o700), info.Mode().Perm())
 }
 
 func TestPortTaken(t *testing.T) {

@@ -54,7 +54,7 @@ type Place struct {
 	closed    bool
 	processes []*Process
 	ports     []*proc.Port
-	listener  func(error)
+	guards    map[context.Context]context.CancelCauseFunc
 }
 
 // CheckNames finds what cannot be the names of directories.
@@ -85,7 +85,7 @@ func Claim(ctx context.Context, root, drillID, name string) (*Place, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Place{dir: dir, owner: owner, died: make(chan error, 64)}
+	p := &Place{dir: dir, owner: owner, died: make(chan error, 64), guards: map[context.Context]context.CancelCauseFunc{}}
 	if err := os.Mkdir(p.Dir(tmpDir), 0o700); err != nil {
 		return nil, errors.Join(err, p.Close(context.WithoutCancel(ctx)))
 	}
@@ -126,20 +126,27 @@ func (p *Place) Start(ctx context.Context, c Command) (*Process, error) {
 // Died delivers a *Death when a process ends that nobody stopped through its Process.
 func (p *Place) Died() <-chan error { return p.died }
 
-// Tell has deaths told to listen too, from now on; nil ends that. It must not block.
-func (p *Place) Tell(listen func(error)) {
+// Guard returns a context that ends, too, when a process ends that nobody stopped through its Process, with the *Death as its cause. The function
+// it returns ends it as well, and has to be called in the end.
+func (p *Place) Guard(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.listener = listen
+	p.guards[ctx] = cancel
+	return ctx, func(cause error) {
+		p.mu.Lock()
+		delete(p.guards, ctx)
+		p.mu.Unlock()
+		cancel(cause)
+	}
 }
 
 func (p *Place) lost(death error) {
 	p.mu.Lock()
-	listen := p.listener
-	p.mu.Unlock()
-	if listen != nil {
-		listen(death)
+	for _, cancel := range p.guards {
+		cancel(death)
 	}
+	p.mu.Unlock()
 	select {
 	case p.died <- death:
 	default: // whoever listens has had 64 to read

@@ -146,17 +146,13 @@ func (s *Server) AwaitBackup(ctx context.Context, name string) (found bool, err 
 	return found, err
 }
 
-// Guard returns a context that ends, too, when the server ends unasked; its cause then holds the last log lines. One at a time.
+// Guard returns a context that ends, too, when the server ends unasked; its cause then holds the last log lines.
 func (s *Server) Guard(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	s.place.Tell(cancel)
+	ctx, end := s.place.Guard(ctx)
 	if death := s.process.Death(); death != nil {
-		cancel(death)
+		end(death)
 	}
-	return ctx, func() {
-		s.place.Tell(nil)
-		cancel(nil)
-	}
+	return ctx, func() { end(nil) }
 }
 
 // Component is the process, for faults that stop it.
