@@ -330,6 +330,10 @@ func (d *drill) backup(ctx context.Context) error {
 }
 
 func (d *drill) inject(ctx context.Context) error {
+	g.Go(d.step(ctx, "definitions", "read those of custom resources", func() error {
+		_, err := d.readDefinitions(ctx, d.source, evidence.CRDsBeforeFile)
+		return err
+	}))
 	if err := d.strike(ctx, faults.Change); err != nil {
 		return err
 	}
@@ -527,6 +531,7 @@ func (d *drill) survey(ctx context.Context) error {
 	g.Go(d.step(gctx, "survivors", "read the ledger's objects back", func() error {
 		return fixtures.ReadSurvivors(gctx, cfg, ledger.Namespace, d.key, d.rec.Path(evidence.SurvivorsFile))
 	}))
+	g.Go(d.step(gctx, "definitions", "read those of custom resources, and try every resource under them", func() error { return d.tryDefinitions(gctx) }))
 	for _, l := range d.layers {
 		if l.spec.Ledger != "" {
 			g.Go(d.step(gctx, "survivors of "+l.Name(), "read that ledger's objects back", func() error {

@@ -36,7 +36,7 @@ var fidelityCheck = Check{
 			unknown(c, "unknown fidelity profile %q (known: %s)", wanted, strings.Join(slices.Sorted(maps.Keys(profiles)), ", "))
 			return
 		}
-		comparison := comparison{profile: p, rows: map[string]*reports.KindRow{}, ledger: run.ledgerWrites()}
+		comparison := comparison{profile: p.with(definitionRule), rows: map[string]*reports.KindRow{}, ledger: run.ledgerWrites()}
 		if err := comparison.run(run.Dir); err != nil {
 			unknown(c, "%s", run.local(firstLine(err.Error())))
 			return

@@ -57,6 +57,21 @@ var ledgerRule = rule{
 	source: "restore-drill",
 }
 
+// definitionRule holds under every profile. A definition that is lost or new is a difference all the same.
+var definitionRule = rule{
+	name: "definition", because: "what has changed in a definition of custom resources, and what that breaks, is judged by the check crds",
+	source:    "restore-drill",
+	resources: []string{"apiextensions.k8s.io/customresourcedefinitions"}, classes: []string{changedClass},
+	fields: []string{"/spec/**", "/status/**", "/metadata/generation"},
+}
+
+// under the profile, this is allowed too.
+func (p *profile) with(r rule) *profile {
+	extended := *p
+	extended.rules = append(slices.Clip(p.rules), r)
+	return &extended
+}
+
 // An object that differs.
 type object struct {
 	resource, namespace, name string
