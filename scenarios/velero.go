@@ -1,14 +1,14 @@
 package scenarios
 
-// VeleroBackup is what of Velero's BackupSpec a scenario may set, under Velero's own names. Velero's own namespace is never in the backup: a
-// restored cluster has a Velero of its own.
+// VeleroBackup is what of Velero's BackupSpec a scenario may set, under Velero's own names.
 // Source: https://velero.io/docs/v1.18/api-types/backup/
 type VeleroBackup struct {
 	// Schedule in cron's five fields makes it a backup that Velero's own Schedule takes; it takes the first one at once.
 	Schedule string `json:"schedule,omitempty"`
 	// IncludedNamespaces to back up; default all. Names and globs.
 	IncludedNamespaces []string `json:"includedNamespaces,omitempty"`
-	// ExcludedNamespaces are left out.
+	// ExcludedNamespaces are left out. With any namespace excluded, Velero leaves cluster-scoped objects out too, unless includeClusterResources
+	// is true.
 	ExcludedNamespaces []string `json:"excludedNamespaces,omitempty"`
 	// IncludedResources to back up, as plural or plural.group; default all. Not together with the filters by scope below.
 	IncludedResources []string `json:"includedResources,omitempty"`

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -345,14 +344,10 @@ func (m *Velero) verify(ctx context.Context, a *Artifact) error {
 	return errors.Join(a.Verify(ctx), a.verifyObjects(now))
 }
 
-// backupSpec in Velero's own type. Velero's own namespace stays out: the restored cluster has its own.
+// backupSpec in Velero's own type.
 func backupSpec(s *scenarios.VeleroBackup) (velerov1.BackupSpec, error) {
 	var spec velerov1.BackupSpec
-	err := convert(s, &spec, "schedule")
-	if !slices.Contains(spec.IncludedNamespaces, velero.Namespace) && !slices.Contains(spec.ExcludedNamespaces, velero.Namespace) {
-		spec.ExcludedNamespaces = append(spec.ExcludedNamespaces, velero.Namespace)
-	}
-	return spec, err
+	return spec, convert(s, &spec, "schedule")
 }
 
 func restoreSpec(s *scenarios.VeleroRestore) (velerov1.RestoreSpec, error) {

@@ -10,6 +10,7 @@ import (
 	v2crds "github.com/vmware-tanzu/velero/config/crd/v2alpha1/crds"
 	velerov1 "github.com/vmware-tanzu/velero/pkg/apis/velero/v1"
 	"golang.org/x/sync/errgroup"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -26,11 +27,15 @@ import (
 // component labels what `velero install` makes.
 var component = map[string]string{"component": "velero"}
 
+// own labels what tells the server of its store. It stays out of backups, for the credentials are no secret in a bucket, and each cluster has its
+// own. Excluding the namespace would do more than that: a backup that excludes any leaves out cluster-scoped objects, unless they are asked for.
+var own = map[string]string{"component": "velero", velerov1.ExcludeFromBackupLabel: "true"}
+
 // servedInterval is how often discovery is asked for Velero's API, which no watch tells.
 const servedInterval = 50 * time.Millisecond
 
-// install makes what `velero install` makes, but for the Deployment and its service account: the server runs beside the cluster. What is
-// there already, as in a cluster that was restored with it, is used, and told of the store anew.
+// install makes what `velero install` makes, but for the service account: the server runs beside the cluster, and its Deployment has no replica.
+// What is there already, as in a cluster that was restored with it, is used, and told of the store anew.
 func (s *Server) install(ctx context.Context, cfg *rest.Config, store Store) error {
 	client, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
@@ -42,6 +47,9 @@ func (s *Server) install(ctx context.Context, cfg *rest.Config, store Store) err
 		_, err := client.CoreV1().Namespaces().Create(gctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace, Labels: component}}, metav1.CreateOptions{})
 		if err := ignoreExists(err); err != nil {
 			return fmt.Errorf("create namespace %s: %w", Namespace, err)
+		}
+		if err := putDeployment(gctx, client); err != nil {
+			return err
 		}
 		return putCredentials(gctx, client, store.AccessKey, store.SecretKey)
 	})
@@ -116,11 +124,32 @@ func installAPI(ctx context.Context, cfg *rest.Config) error {
 	return nil
 }
 
+// putDeployment makes the Deployment in which Velero's restore looks up its own image.
+func putDeployment(ctx context.Context, client kubernetes.Interface) error {
+	labels, none := map[string]string{"deploy": "velero", velerov1.ExcludeFromBackupLabel: "true"}, int32(0)
+	o := &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: "velero", Labels: own},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: &none,
+			Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "velero", Image: "velero/velero"}}},
+			},
+		},
+	}
+	_, err := client.AppsV1().Deployments(Namespace).Create(ctx, o, metav1.CreateOptions{})
+	if err := ignoreExists(err); err != nil {
+		return fmt.Errorf("create Deployment velero: %w", err)
+	}
+	return nil
+}
+
 // putCredentials writes the Secret that the location names, anew when it is there.
 func putCredentials(ctx context.Context, client kubernetes.Interface, access, secret string) error {
 	content := fmt.Sprintf("[default]\naws_access_key_id=%s\naws_secret_access_key=%s\n", access, secret)
 	o := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: CredentialsSecret, Labels: component},
+		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: CredentialsSecret, Labels: own},
 		Type:       corev1.SecretTypeOpaque, Data: map[string][]byte{credentialsKey: []byte(content)},
 	}
 	secrets := client.CoreV1().Secrets(Namespace)
@@ -143,7 +172,7 @@ func (s *Server) putLocation(ctx context.Context, store Store) error {
 		return fmt.Errorf("remove BackupStorageLocation %s: %w", Location, err)
 	}
 	return s.Create(ctx, locations, &velerov1.BackupStorageLocation{
-		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: Location, Labels: component},
+		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: Location, Labels: own},
 		Spec: velerov1.BackupStorageLocationSpec{
 			Provider: "aws", Default: true,
 			Config: map[string]string{"region": store.Region, "s3ForcePathStyle": "true", "s3Url": store.Endpoint},

@@ -160,4 +160,3 @@ func (s *Server) Component() *place.Process { return s.process }
 
 // Close ends the server. It may be called twice.
 func (s *Server) Close(ctx context.Context) error { return s.place.Close(ctx) }
-
