@@ -22,6 +22,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -226,11 +227,20 @@ func writeCanary(ctx context.Context, fresh *rest.Config) (uid string, err error
 	if err != nil {
 		return "", err
 	}
-	written, err := client.CoreV1().ConfigMaps(ledger.Namespace).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: canary + "-"}}, metav1.CreateOptions{})
-	if err != nil {
+	// A store that is busy with an election or its disk may not get to the first; that has no reason in Kubernetes' terms.
+	var last error
+	err = wait.PollUntilContextTimeout(ctx, lookEvery, Deadline, true, func(ctx context.Context) (bool, error) {
+		var written *corev1.ConfigMap
+		if written, last = client.CoreV1().ConfigMaps(ledger.Namespace).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: canary + "-"}}, metav1.CreateOptions{}); last != nil {
+			return apierrors.ReasonForError(last) != metav1.StatusReasonUnknown, nil
+		}
+		uid = string(written.UID)
+		return true, nil
+	})
+	if err = errors.Join(last, err); err != nil {
 		return "", fmt.Errorf("write a canary for the client from before the failure: %w", err)
 	}
-	return string(written.UID), nil
+	return uid, nil
 }
 
 // compare replaces what seen says of the objects.
