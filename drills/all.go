@@ -62,11 +62,14 @@ func layers(s *scenarios.Spec) []scenarios.Layer {
 //
 // It is what was measured, rounded up: the largest sum, over a drill, of RssAnon (/proc/PID/status) of its components every 100 ms, and some
 // 40 MiB for the harness itself. Pages of files, such as a store that is mapped, are left out: the kernel takes them back. Measured on 2 cores
-// with Kubernetes v1.36.3: 346 to 400 MiB with 20 to 500 generated objects of 1 KiB, 470 with three members of etcd, 626 with 10,000 objects,
-// 1054 with 1,000 of 64 KiB. The source is stopped before the restored cluster is started, so the two do not add up.
+// with Kubernetes v1.36.3: 346 to 410 MiB with 20 to 500 generated objects of 1 KiB, 500 with three members of etcd, 540 with Velero, its plugin
+// and its object store, 626 with 10,000 objects, 1054 with 1,000 of 64 KiB. The source is stopped before the restored cluster is started, so the two do not add up.
 func weight(s *scenarios.Scenario) int64 {
 	need := int64(400)
-	need += 40 * int64(max(s.Spec.Cluster.EtcdMembers, s.Spec.Restore.EtcdMembers)-1)
+	need += 50 * int64(max(s.Spec.Cluster.EtcdMembers, s.Spec.Restore.EtcdMembers)-1)
+	if slices.ContainsFunc(layers(&s.Spec), func(l scenarios.Layer) bool { return l.Backup.Method == "velero" }) {
+		need += 140
+	}
 	need += int64(*s.Spec.Seed.Objects) * (11*int64(s.Spec.Seed.PayloadBytes()) + 15<<10) >> 20
 	return need
 }

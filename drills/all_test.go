@@ -137,6 +137,8 @@ func TestWeightFollowsTheScenario(t *testing.T) {
 	usual := of(etcd)
 	require.Greater(t, of(etcd+"  cluster: {etcdMembers: 3}\n"), usual)
 	require.Equal(t, of(etcd+"  cluster: {etcdMembers: 3}\n"), of(etcd+"  restore: {etcdMembers: 3}\n"))
+	require.Greater(t, of("  backup: {method: velero}\n"), usual)
+	require.Equal(t, of("  backup: {method: velero}\n"), of(etcd+"  layers: [{backup: {method: velero}}]\n"))
 	many := of(etcd + "  seed: {objects: 10000}\n")
 	require.Greater(t, many, usual+200)
 	require.Greater(t, of(etcd+"  seed: {objects: 10000, size: 4Ki}\n"), many+200)

@@ -190,7 +190,10 @@ var summarySource string
 //go:embed summary.css
 var summaryStyle string
 
-var summaryTemplate = template.Must(template.Must(pageTemplate.Clone()).New("summary").Parse(summarySource))
+var summaryTemplate = template.Must(template.Must(pageTemplate.Clone()).New("summary").Funcs(template.FuncMap{
+	// The rest is in the drill's own report.
+	"brief": func(s string) string { return short(line(s), 300) },
+}).Parse(summarySource))
 
 // WriteSummaryHTML writes one table of all drills, with links to their own pages.
 func WriteSummaryHTML(w io.Writer, s *Summary) error {
