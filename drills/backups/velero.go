@@ -86,18 +86,19 @@ func (m *Velero) Prepare(ctx context.Context, source clusters.Cluster) error {
 		return err
 	}
 	m.store = store
-	_, err = m.serve(ctx, source, nil)
+	// The server starts with the first backup: one that has run since before there was anything to back up would not know all of it.
+	_, err = m.install(ctx, source, nil)
 	return err
 }
 
-// serve starts a server beside a cluster.
-func (m *Velero) serve(ctx context.Context, cluster clusters.Cluster, flags map[string]string) (*velero.Server, error) {
+// install prepares a server beside a cluster.
+func (m *Velero) install(ctx context.Context, cluster clusters.Cluster, flags map[string]string) (*velero.Server, error) {
 	found, err := m.env.Toolchain.FindAll(ctx, "", veleroName, veleroPluginName)
 	if err != nil {
 		return nil, err
 	}
 	access, secret := m.store.Credentials()
-	server, err := velero.Start(ctx, velero.Options{
+	server, err := velero.Install(ctx, velero.Options{
 		Name: "velero-" + cluster.Name(), StateRoot: m.env.StateRoot, DrillID: m.env.DrillID,
 		Server: found[0].Path, Plugin: found[1].Path, Config: cluster.Config(), Kubeconfig: cluster.Kubeconfig(),
 		Store: velero.Store{
@@ -109,7 +110,6 @@ func (m *Velero) serve(ctx context.Context, cluster clusters.Cluster, flags map[
 		return nil, fmt.Errorf("beside cluster %s: %w", cluster.Name(), err)
 	}
 	m.servers[cluster.Name()] = server
-	m.env.Progress("velero serves beside cluster " + cluster.Name())
 	return server, nil
 }
 
@@ -137,6 +137,9 @@ func (m *Velero) Backup(ctx context.Context, source clusters.Cluster, dir string
 	server := m.servers[source.Name()]
 	if server == nil {
 		return nil, errors.New("velero does not run there: it was not prepared")
+	}
+	if err := server.Start(ctx); err != nil {
+		return nil, err
 	}
 	began := time.Now()
 	spec := source.Spec()
@@ -259,17 +262,19 @@ func (m *Velero) restore(ctx context.Context, a *Artifact, target clusters.Clust
 		}
 	}
 	server := m.servers[target.Name()]
-	if server == nil {
-		err := opts.step("start velero", "its API, its location and its server", func() (err error) {
-			server, err = m.serve(ctx, target, serverFlags(m.layer.Velero))
-			return err
-		})
-		if errors.Is(err, velero.ErrUnavailable) {
-			return "", &ClaimError{evidence.Missing, err}
+	err = opts.step("start velero", "its API, its location and its server", func() (err error) {
+		if server == nil {
+			if server, err = m.install(ctx, target, serverFlags(m.layer.Velero)); err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			return "", err
-		}
+		return server.Start(ctx)
+	})
+	if errors.Is(err, velero.ErrUnavailable) {
+		return "", &ClaimError{evidence.Missing, err}
+	}
+	if err != nil {
+		return "", err
 	}
 	opts.Reached(evidence.MarkToolReady, "watch: the server has validated its BackupStorageLocation", 0)
 	err = opts.step("find the backup", "velero lists its store and makes what it finds known in the cluster", func() error {

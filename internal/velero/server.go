@@ -62,12 +62,12 @@ type Server struct {
 // ErrUnavailable is wrapped by the error that says that the server runs, and finds its store unusable.
 var ErrUnavailable = errors.New("BackupStorageLocation is unavailable")
 
-// Start installs Velero in the cluster, starts its server, and returns when that has looked at its store and found it usable. A server
-// that ends meanwhile ends it at once, with its last log lines. When it fails nothing runs; what it installed stays in the cluster.
-func Start(ctx context.Context, o Options) (_ *Server, err error) {
+// Install makes in the cluster what a server needs, and a place for the server, which does not run yet. When it fails, what it made stays in the
+// cluster.
+func Install(ctx context.Context, o Options) (_ *Server, err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("start velero: %w", err)
+			err = fmt.Errorf("install velero: %w", err)
 		}
 	}()
 	client, err := NewClient(o.Config)
@@ -104,12 +104,26 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		// The sockets of its plugins lie in its working directory; a path from the root would be too long for a socket.
 		Env: []string{"PLUGIN_UNIX_SOCKET_DIR=."},
 	})
-	guarded, release := s.Guard(ctx)
-	defer release()
-	if err := s.process.Start(guarded, nil); err != nil {
-		return nil, err
+	return s, nil
+}
+
+// Start starts the server, unless it runs, and returns when it has looked at its store and found it usable. A server that ends meanwhile ends it
+// at once, with its last log lines.
+//
+// It learns what resources there are when it starts, and then every five minutes: what is defined in between is in no backup.
+func (s *Server) Start(ctx context.Context) error {
+	if s.process.Running() {
+		return nil
 	}
-	return s, s.awaitStore(guarded)
+	if err := s.process.Start(ctx, nil); err != nil {
+		return err
+	}
+	ctx, release := s.Guard(ctx)
+	defer release()
+	if err := s.awaitStore(ctx); err != nil {
+		return fmt.Errorf("start velero: %w", err)
+	}
+	return nil
 }
 
 // awaitStore returns when the server has validated its location.
