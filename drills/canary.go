@@ -23,7 +23,7 @@ const DrillLabel = "restoredrill.io/drill"
 const canaryName = "restore-drill-canary"
 
 // identityTimeout bounds how long a restored API server may take to know an old token. It depends on no controller.
-const identityTimeout = 10 * time.Second
+const identityTimeout = time.Minute
 
 // electedLeaders are the leases that a working control plane holds.
 var electedLeaders = []string{"kube-controller-manager", "kube-scheduler"}
@@ -135,10 +135,20 @@ func (c *canary) rollOut(ctx context.Context, cfg *rest.Config, oldLeaders bool)
 			return err
 		}
 		if seen.Status.AvailableReplicas == 0 {
-			return fmt.Errorf("deployment %s has no available replica", canaryName)
+			return fmt.Errorf("deployment %s has no available replica%s", canaryName, hindrance(seen))
 		}
 		return nil
 	})
+}
+
+// hindrance says why a Deployment gets no pods, where its controller knows: a webhook, a policy, a quota.
+func hindrance(d *appsv1.Deployment) string {
+	for _, c := range d.Status.Conditions {
+		if c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue {
+			return ": " + c.Message
+		}
+	}
+	return ""
 }
 
 // authenticate shows the old token to cfg's cluster.
@@ -149,17 +159,23 @@ func (c *canary) authenticate(ctx context.Context, cfg *rest.Config) error {
 	if err != nil {
 		return err
 	}
-	return poll(ctx, func() error {
+	var final error
+	err = poll(ctx, func() error {
 		review, err := client.AuthenticationV1().TokenReviews().Create(ctx,
 			&authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: c.token}}, metav1.CreateOptions{})
 		if err != nil {
 			return err
 		}
-		if !review.Status.Authenticated {
-			return fmt.Errorf("a token minted before the failure is refused: %s", review.Status.Error)
+		if review.Status.Authenticated {
+			return nil
 		}
-		return nil
+		if err := knowsSigner(ctx, client, c.token); errors.Is(err, errUnknownSigner) {
+			final = fmt.Errorf("a token minted before the failure is refused: %w", err)
+			return nil
+		}
+		return fmt.Errorf("a token minted before the failure is refused: %s", review.Status.Error)
 	})
+	return errors.Join(final, err)
 }
 
 // remove takes the canary's objects away again, and returns when they and their pods are gone.
@@ -202,15 +218,19 @@ func ignoreNotFound(err error) error {
 	return err
 }
 
-// poll asks until the answer is nil, and returns the last answer with the cause when ctx ends first.
+// poll asks until the answer is nil. When ctx ends first it returns the cause with the last answer that is not of that end.
 func poll(ctx context.Context, ask func() error) error {
+	var last error
 	for {
 		err := ask()
 		if err == nil {
 			return nil
 		}
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
 		if cause := wait(ctx, pollInterval); cause != nil {
-			return fmt.Errorf("%w: %w", cause, err)
+			return fmt.Errorf("%w: %w", cause, last)
 		}
 	}
 }

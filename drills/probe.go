@@ -2,18 +2,23 @@ package drills
 
 import (
 	"context"
+	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
+	"path"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/google/cel-go/cel"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/version"
@@ -42,6 +47,9 @@ const celCostLimit = 10_000_000
 type probe struct {
 	scenarios.Probe
 	program cel.Program
+	// held is what is outside the cluster of a credential: a service's password, a client's token. The first answer sets it, and learn sets it
+	// anew. It is written nowhere.
+	held []byte
 }
 
 // celEnvironment is the one of Kubernetes' own admission policies, with the variables object and items.
@@ -119,6 +127,16 @@ func (d *drill) probeAll(ctx context.Context, c clusters.Cluster) (bool, error) 
 	return true, nil
 }
 
+// learn has every probe answered once more by the cluster that is about to be lost. What credentials are now is what the world outside goes on
+// with, and a probe that does not pass any more cannot tell anything after the failure.
+func (d *drill) learn(ctx context.Context) error {
+	for _, p := range d.probes {
+		p.held = nil
+	}
+	_, err := d.probeAll(ctx, d.source)
+	return err
+}
+
 // ask returns what was seen when the probe passes, and an error that says what was seen when it does not.
 func (p *probe) ask(ctx context.Context, c clusters.Cluster) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, probeTimeout, fmt.Errorf("no answer within %s", probeTimeout))
@@ -130,25 +148,21 @@ func (p *probe) ask(ctx context.Context, c clusters.Cluster) (string, error) {
 		return p.askGet(ctx, c.Config())
 	case p.Command != nil:
 		return p.askCommand(ctx, c.Kubeconfig())
+	case p.Create != nil:
+		return p.askCreate(ctx, c.Config())
+	case p.Login != nil:
+		return p.askLogin(ctx, c.Config())
+	case p.Token != nil:
+		return p.askToken(ctx, c.Config())
 	}
 	return "", fmt.Errorf("probe %s asks nothing", p.Name)
 }
 
 func (p *probe) askCEL(ctx context.Context, cfg *rest.Config) (string, error) {
-	disco, err := discovery.NewDiscoveryClientForConfig(cfg)
+	resource, err := resourceOf(cfg, p.CEL.APIVersion, p.CEL.Kind, p.CEL.Namespace)
 	if err != nil {
 		return "", err
 	}
-	gvk := schema.FromAPIVersionAndKind(p.CEL.APIVersion, p.CEL.Kind)
-	mapping, err := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(disco)).RESTMapping(gvk.GroupKind(), gvk.Version)
-	if err != nil {
-		return "", err
-	}
-	client, err := dynamic.NewForConfig(cfg)
-	if err != nil {
-		return "", err
-	}
-	resource := client.Resource(mapping.Resource).Namespace(p.CEL.Namespace)
 	vars := map[string]any{"object": nil, "items": []any{}}
 	if p.CEL.Name != "" {
 		object, err := resource.Get(ctx, p.CEL.Name, metav1.GetOptions{})
@@ -181,6 +195,24 @@ func (p *probe) askCEL(ctx context.Context, cfg *rest.Config) (string, error) {
 	return p.CEL.Expression, nil
 }
 
+// resourceOf the objects of a kind, in a namespace unless the kind has none.
+func resourceOf(cfg *rest.Config, apiVersion, kind, namespace string) (dynamic.ResourceInterface, error) {
+	disco, err := discovery.NewDiscoveryClientForConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	gvk := schema.FromAPIVersionAndKind(apiVersion, kind)
+	mapping, err := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(disco)).RESTMapping(gvk.GroupKind(), gvk.Version)
+	if err != nil {
+		return nil, err
+	}
+	client, err := dynamic.NewForConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return client.Resource(mapping.Resource).Namespace(namespace), nil
+}
+
 func contents(items []unstructured.Unstructured) []any {
 	all := make([]any, len(items))
 	for i := range items {
@@ -209,7 +241,7 @@ func (p *probe) askCommand(ctx context.Context, kubeconfig string) (string, erro
 	// What the command starts must not outlive it, nor keep the probe waiting.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = 10 * time.Second
 	// The output may hold anything, Secrets too: only its size is kept.
 	var output byteCount
 	cmd.Stdout, cmd.Stderr = &output, &output
@@ -222,6 +254,90 @@ func (p *probe) askCommand(ctx context.Context, kubeconfig string) (string, erro
 		return "", fmt.Errorf("%s: %w (%d bytes of output)", shown, errors.Join(err, context.Cause(ctx)), output)
 	}
 	return fmt.Sprintf("%s: exit code 0 (%d bytes of output)", shown, output), nil
+}
+
+func (p *probe) askCreate(ctx context.Context, cfg *rest.Config) (string, error) {
+	object := &unstructured.Unstructured{Object: p.Create.Object}
+	resource, err := resourceOf(cfg, object.GetAPIVersion(), object.GetKind(), object.GetNamespace())
+	if err != nil {
+		return "", err
+	}
+	what := fmt.Sprintf("%s %s", object.GetKind(), path.Join(object.GetNamespace(), object.GetName()))
+	_, err = resource.Create(ctx, object.DeepCopy(), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	by := p.Create.RefusedBy
+	switch {
+	case err != nil && !errors.As(err, new(apierrors.APIStatus)):
+		return "", fmt.Errorf("%s: no answer: %w", what, err)
+	case err == nil && by != "":
+		return "", fmt.Errorf("%s is admitted, and has to be refused by %s", what, by)
+	case err != nil && (by == "" || !strings.Contains(err.Error(), by)):
+		return "", fmt.Errorf("%s is refused: %w", what, err)
+	case err != nil:
+		return fmt.Sprintf("%s is refused: %v", what, err), nil
+	}
+	return what + " is admitted", nil
+}
+
+func (p *probe) askLogin(ctx context.Context, cfg *rest.Config) (string, error) {
+	value, err := secretValue(ctx, cfg, p.Login.Namespace, p.Login.Secret, p.Login.Key)
+	if err != nil {
+		return "", err
+	}
+	if p.held == nil {
+		p.held = value
+	}
+	what := fmt.Sprintf("key %s of Secret %s/%s", p.Login.Key, p.Login.Namespace, p.Login.Secret)
+	if subtle.ConstantTimeCompare(value, p.held) != 1 {
+		return "", fmt.Errorf("the login is refused: %s is not what was in force when the cluster was lost", what)
+	}
+	return what + " logs in", nil
+}
+
+func (p *probe) askToken(ctx context.Context, cfg *rest.Config) (string, error) {
+	if p.held == nil {
+		token, err := secretValue(ctx, cfg, p.Token.Namespace, p.Token.Secret, corev1.ServiceAccountTokenKey)
+		if err != nil {
+			return "", err
+		}
+		p.held = token
+	}
+	client, err := kubernetes.NewForConfig(cfg)
+	if err != nil {
+		return "", err
+	}
+	outside := rest.AnonymousClientConfig(cfg)
+	outside.BearerToken = string(p.held)
+	asClient, err := kubernetes.NewForConfig(outside)
+	if err != nil {
+		return "", err
+	}
+	what := fmt.Sprintf("the token that Secret %s/%s held before the failure", p.Token.Namespace, p.Token.Secret)
+	me, err := asClient.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if apierrors.IsUnauthorized(err) {
+		if unknown := knowsSigner(ctx, client, string(p.held)); errors.Is(unknown, errUnknownSigner) {
+			err = unknown
+		}
+		return "", fmt.Errorf("%s is refused: %w", what, err)
+	}
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s lets %s in", what, me.Status.UserInfo.Username), nil
+}
+
+func secretValue(ctx context.Context, cfg *rest.Config, namespace, name, key string) ([]byte, error) {
+	client, err := kubernetes.NewForConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := client.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	if len(secret.Data[key]) == 0 {
+		return nil, fmt.Errorf("Secret %s/%s has no key %s", namespace, name, key)
+	}
+	return secret.Data[key], nil
 }
 
 // byteCount counts what is written to it.

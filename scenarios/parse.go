@@ -30,8 +30,8 @@ type Vocabulary struct {
 	// Faults maps the name of each to a pointer to its parameters: a struct, filled with their defaults. If it has a method
 	// Validate() error, that is asked once the parameters are read.
 	Faults map[string]any
-	// Checks, backup Methods, Providers, Workloads, Kinds of generated objects and KubernetesVersions by name.
-	Checks, Methods, Providers, Workloads, Kinds, KubernetesVersions []string
+	// Checks, backup Methods, Workloads, Kinds of generated objects and KubernetesVersions by name.
+	Checks, Methods, Workloads, Kinds, KubernetesVersions []string
 	// CEL tells what is wrong with a probe's expression.
 	CEL func(expression string) error
 	// Sources are the Go files that declare the faults. Their doc comments are the descriptions in the JSON Schema.
@@ -236,9 +236,6 @@ func (d *decoder) layers(spec Spec) {
 			d.wrong(path, "no layer comes after %s: nothing would repair what the fault breaks", f.After)
 		}
 	}
-	if spec.Restore.Into == IntoSource && spec.Backup.Method == "etcd" && d.sound("spec.restore.into") {
-		d.wrong("spec.restore.into", "an etcd snapshot is restored into a fresh cluster: leave it out")
-	}
 }
 
 // method reports settings of one method at another.
@@ -283,6 +280,9 @@ func (d *decoder) parameters(path string, fault Fault, prototype any) {
 	}
 }
 
+// probeKinds are the keys of which a probe sets one.
+var probeKinds = []string{"cel", "get", "command", "create", "login", "token"}
+
 func (d *decoder) probe(path string, p Probe, names map[string]int, i int, cel func(string) error) {
 	if d.sound(path + ".name") {
 		if first, taken := names[p.Name]; taken {
@@ -292,16 +292,27 @@ func (d *decoder) probe(path string, p Probe, names map[string]int, i int, cel f
 		}
 	}
 	var asked []string
-	for _, kind := range []string{"cel", "get", "command"} {
+	for _, kind := range probeKinds {
 		if _, given := d.places[path+"."+kind]; given {
 			asked = append(asked, kind)
 		}
 	}
 	switch isMap := follow(d.places[path].value).Kind == yaml.MappingNode; {
 	case isMap && len(asked) == 0:
-		d.wrong(path, "asks nothing: set one of cel, get and command")
+		d.wrong(path, "asks nothing: set one of %s", strings.Join(probeKinds, ", "))
 	case len(asked) > 1:
-		d.wrong(path, "sets %s: set only one of cel, get and command", strings.Join(asked, " and "))
+		d.wrong(path, "sets %s: set only one of %s", strings.Join(asked, " and "), strings.Join(probeKinds, ", "))
+	}
+	if object := path + ".create.object"; d.sound(object) {
+		metadata, _ := p.Create.Object["metadata"].(map[string]any)
+		for _, field := range []struct {
+			key   string
+			value any
+		}{{"apiVersion", p.Create.Object["apiVersion"]}, {"kind", p.Create.Object["kind"]}, {"metadata.name", metadata["name"]}} {
+			if text, _ := field.value.(string); text == "" {
+				d.wrong(object, "has no %s: write it as in a manifest", field.key)
+			}
+		}
 	}
 	if expression := path + ".cel.expression"; cel != nil && d.sound(expression) {
 		if err := cel(p.CEL.Expression); err != nil {

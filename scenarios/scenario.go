@@ -161,14 +161,12 @@ type Restore struct {
 	Velero *VeleroRestore `json:"velero,omitempty"`
 	// EtcdMembers of the restored cluster; default: as many as the source had.
 	EtcdMembers int `json:"etcdMembers,omitempty"`
-	// RevisionBump raises the restored store's revision and marks the past compacted, so that no client can take an
-	// old revision for a new one; default true. Turning it off is what a sabotage drill does.
-	RevisionBump *bool `json:"revisionBump,omitempty"`
 	// Timeout from the start of the restore to the service restored, after which the drill gives up; default 5m.
 	Timeout *Duration `json:"timeout,omitempty"`
 }
 
-// A Probe is a question to the restored cluster; exactly one of cel, get and command is set. The service is restored when every probe passes.
+// A Probe is a question to the restored cluster; exactly one of cel, get, command, create, login and token is set. The service is restored when
+// every probe passes.
 type Probe struct {
 	// Name in the report; a DNS label.
 	Name string `json:"name"`
@@ -178,6 +176,12 @@ type Probe struct {
 	Get *GetProbe `json:"get,omitempty"`
 	// Command runs a program with KUBECONFIG set to the restored cluster, and passes on exit code 0.
 	Command *CommandProbe `json:"command,omitempty"`
+	// Create shows an object to admission, and passes when it is admitted, or refused by whom it has to be.
+	Create *CreateProbe `json:"create,omitempty"`
+	// Login logs in outside the cluster with what a Secret holds, and passes when that is what was in force when the cluster was lost.
+	Login *LoginProbe `json:"login,omitempty"`
+	// Token is a client outside the cluster, and passes when the token that it was given before the failure still lets it in.
+	Token *TokenProbe `json:"token,omitempty"`
 }
 
 // CELProbe evaluates Expression over the variable `object` (one object, when name is set) or `items` (a list).
@@ -199,6 +203,33 @@ type GetProbe struct {
 // CommandProbe is a program and its arguments, without a shell.
 type CommandProbe struct {
 	Argv []string `json:"argv"`
+}
+
+// CreateProbe creates an object in a dry run: every admission policy and webhook is asked, and nothing is stored.
+type CreateProbe struct {
+	// Object as in a manifest.
+	Object map[string]any `json:"object"`
+	// RefusedBy is the name of the policy or webhook that has to refuse it: a refusal that does not name it proves nothing. Absent, the object
+	// has to be admitted.
+	RefusedBy string `json:"refusedBy,omitempty"`
+}
+
+// LoginProbe stands for a database or another service outside the cluster. Whoever rotates its password tells both the service and the Secret; a
+// restore brings back only what the Secret was.
+type LoginProbe struct {
+	Namespace string `json:"namespace"`
+	// Secret that holds the password.
+	Secret string `json:"secret"`
+	// Key of the password within it.
+	Key string `json:"key"`
+}
+
+// TokenProbe stands for a build server or another client outside the cluster. It was given the token of a Secret of type
+// kubernetes.io/service-account-token, and nobody tells it of a restore.
+type TokenProbe struct {
+	Namespace string `json:"namespace"`
+	// Secret that the token was read from.
+	Secret string `json:"secret"`
 }
 
 // Expect declares the outcome.

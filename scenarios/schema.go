@@ -68,7 +68,10 @@ func Schema(v Vocabulary) ([]byte, error) {
 		}
 		requireContent(definition.Schema)
 	}
-	doc.Definitions.Get("Probe").OneOf = []*jsonschema.Schema{requires("cel"), requires("get"), requires("command")}
+	for _, kind := range probeKinds {
+		probe := doc.Definitions.Get("Probe")
+		probe.OneOf = append(probe.OneOf, requires(kind))
+	}
 	backup, several := doc.Definitions.Get("Backup"), requires("count")
 	several.Properties = jsonschema.Properties{{Name: "count", Schema: &jsonschema.Schema{Minimum: number(2)}}}
 	backup.If, backup.Then = several, requires("every")

@@ -26,6 +26,7 @@ import (
 	"github.com/restore-drill/restore-drill/drills/clusters"
 	"github.com/restore-drill/restore-drill/internal/etcd"
 	"github.com/restore-drill/restore-drill/internal/evidence"
+	"github.com/restore-drill/restore-drill/internal/pki"
 )
 
 // NewEtcd makes the method that backs up the store itself: a snapshot of one etcd member, and the key material without which nobody can
@@ -42,11 +43,8 @@ func (etcdMethod) Check(context.Context) error                     { return nil 
 func (etcdMethod) Prepare(context.Context, clusters.Cluster) error { return nil }
 func (etcdMethod) Close(context.Context) error                     { return nil }
 
-// askTimeout bounds the search for a member to take the snapshot from.
-const askTimeout = 3 * time.Second
-
 // settleTimeout bounds the API server's own tidying up after its start, which it does every ten seconds until it succeeds.
-const settleTimeout = 30 * time.Second
+const settleTimeout = 2 * time.Minute
 
 func (m etcdMethod) Backup(ctx context.Context, source clusters.Cluster, dir string) (_ *Artifact, err error) {
 	if err := claim(dir); err != nil {
@@ -56,6 +54,9 @@ func (m etcdMethod) Backup(ctx context.Context, source clusters.Cluster, dir str
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("back up cluster %s: %w", source.Name(), err), os.RemoveAll(dir))
+			if errors.Is(err, etcd.ErrDivergent) {
+				err = &ClaimError{evidence.Refused, err}
+			}
 		}
 	}()
 	began := time.Now()
@@ -116,6 +117,10 @@ func (a *Artifact) takeSnapshot(ctx context.Context, store clusters.Store) error
 	if err != nil {
 		return err
 	}
+	servers, err := etcd.APIServers(ctx, store.Endpoints, store.TLS)
+	if err != nil {
+		return err
+	}
 	a.Files[snapshotFile] = digest.File()
 	a.Revision = content.Revision
 	a.Facts["endpoint"] = endpoint
@@ -124,23 +129,36 @@ func (a *Artifact) takeSnapshot(ctx context.Context, store clusters.Store) error
 	a.Facts["etcdVersion"] = stream.Version
 	a.Facts["keys"] = strconv.Itoa(content.Keys)
 	a.Facts["bytes"] = strconv.FormatInt(content.Bytes, 10)
+	a.Facts["apiServers"] = strings.Join(servers, " ")
 	a.Facts["compactedRevision"] = strconv.FormatInt(content.Compacted, 10)
 	a.Facts["hashKV"] = fmt.Sprintf("%08x at revision %d", agreement.Hash, agreement.Revision)
 	a.Facts["membersAgreeing"] = fmt.Sprintf("%d of %d", len(agreement.Members), len(store.Endpoints))
 	return nil
 }
 
-// choose a member that is in touch with the others, with the revision that the store has reached.
+// choose a member that is in touch with the others, the first that answers, with the revision that the store has reached.
 func choose(ctx context.Context, store clusters.Store) (endpoint string, revision int64, err error) {
-	var errs []error
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type answer struct {
+		endpoint string
+		revision int64
+		err      error
+	}
+	answers := make(chan answer, len(store.Endpoints))
 	for _, endpoint := range store.Endpoints {
-		attempt, cancel := context.WithTimeout(ctx, askTimeout)
-		revision, err := etcd.Revision(attempt, endpoint, store.TLS)
-		cancel()
-		if err == nil {
-			return endpoint, revision, nil
+		go func() {
+			revision, err := etcd.Revision(ctx, endpoint, store.TLS)
+			answers <- answer{endpoint, revision, err}
+		}()
+	}
+	var errs []error
+	for range store.Endpoints {
+		a := <-answers
+		if a.err == nil {
+			return a.endpoint, a.revision, nil
 		}
-		errs = append(errs, err)
+		errs = append(errs, a.err)
 	}
 	return "", 0, fmt.Errorf("no member to take a snapshot from: %w", errors.Join(errs...))
 }
@@ -161,13 +179,7 @@ func (a *Artifact) takeMaterial(material fs.FS) error {
 // Restore follows the order that kubernetes.io gives: every member of the store anew from the same snapshot, as a new cluster; then the API
 // server; then the controllers.
 func (m etcdMethod) Restore(ctx context.Context, a *Artifact, target clusters.Cluster, opts RestoreOptions) (string, error) {
-	r := &etcdRestore{Artifact: a, target: target, RestoreOptions: opts}
-	if r.Reached == nil {
-		r.Reached = func(string, string, time.Duration) {}
-	}
-	if r.Step == nil {
-		r.Step = func(string, string) func(error) { return func(error) {} }
-	}
+	r := &etcdRestore{Artifact: a, target: target, RestoreOptions: opts.withDefaults()}
 	err := r.run(ctx)
 	if errors.Is(err, ErrRefused) {
 		err = &ClaimError{evidence.Refused, err}
@@ -190,6 +202,14 @@ func (r *etcdRestore) run(ctx context.Context) error {
 	if r.Snapshot() == "" {
 		return fmt.Errorf("the artifact, of method %q, has no etcd snapshot", r.Method)
 	}
+	if err := r.step("check key material", "what of it is missing, unfit or expired, before anything is restored", func() error { return r.checkMaterial(ctx) }); err != nil {
+		return err
+	}
+	if r.replaces() {
+		if err := r.step("vacate the store", "what uses it is stopped", func() error { return r.vacate(ctx) }); err != nil {
+			return err
+		}
+	}
 	if err := r.makeStore(ctx); err != nil {
 		return err
 	}
@@ -206,11 +226,23 @@ func (r *etcdRestore) run(ctx context.Context) error {
 	return r.step("default/kubernetes", "no API server that is gone may be left in it", func() error { return r.awaitEndpoints(ctx) })
 }
 
-func (r *etcdRestore) step(name, detail string, do func() error) error {
-	end := r.Step(name, detail)
-	err := do()
-	end(err)
-	return err
+// checkMaterial refuses an artifact whose key material nobody could run its cluster with, though all its digests may be right.
+func (r *etcdRestore) checkMaterial(ctx context.Context) error {
+	_, err := pki.Read(r.Material())
+	if r.Encryption != "" {
+		config, unfit := pki.ReadFile(r.Material(), encryptionFile)
+		switch {
+		case unfit == nil:
+			unfit = checkEncryption(ctx, r.Snapshot(), config)
+		case errors.Is(unfit, fs.ErrNotExist):
+			unfit = fmt.Errorf("%s is missing: nobody can read the snapshot's Secrets, which are encrypted (%s)", encryptionFile, r.Encryption)
+		}
+		err = errors.Join(err, unfit)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %s", ErrRefused, strings.NewReplacer(":\n", ": ", "\n", "; ").Replace(err.Error()))
+	}
+	return nil
 }
 
 // makeStore lays the restored data and the key material in place. The artifact's own digests and etcdutl each judge the artifact by
@@ -220,10 +252,12 @@ func (r *etcdRestore) makeStore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make room for the restored data: %w", err)
 	}
-	defer os.RemoveAll(work)
+	if !r.Procedure.OtherDirectory {
+		defer os.RemoveAll(work)
+	}
 	members := r.members(work)
 	var bump uint64 = etcd.RevisionBump
-	if r.NoRevisionBump {
+	if r.Procedure.KeepRevision {
 		bump = 0
 	}
 
@@ -243,6 +277,9 @@ func (r *etcdRestore) makeStore(ctx context.Context) error {
 		})
 	})
 	wg.Go(func() {
+		if r.replaces() {
+			return // it is there
+		}
 		laidOut = r.step("lay in key material", "certificates for the new addresses under the restored authorities", func() error {
 			return r.target.LayIn(ctx, r.Material())
 		})
@@ -254,12 +291,28 @@ func (r *etcdRestore) makeStore(ctx context.Context) error {
 	if err := errors.Join(digests, tool, laidOut); err != nil {
 		return err
 	}
+	if err := r.layInPlace(ctx, members); err != nil {
+		return err
+	}
+	r.Reached(evidence.MarkStoreRestored, "every member's data directory was renamed into place", 0)
+	return nil
+}
+
+// layInPlace renames the restored directories to where the members look for them.
+func (r *etcdRestore) layInPlace(ctx context.Context, members []etcd.Member) error {
+	if r.Procedure.OtherDirectory {
+		return nil
+	}
+	if r.replaces() {
+		if err := r.moveAside(ctx); err != nil {
+			return err
+		}
+	}
 	for _, m := range members {
 		if err := r.target.SeedStore(ctx, m.Name, m.Dir); err != nil {
 			return err
 		}
 	}
-	r.Reached(evidence.MarkStoreRestored, "every member's data directory was renamed into place", 0)
 	return nil
 }
 
@@ -268,6 +321,9 @@ func (r *etcdRestore) members(work string) []etcd.Member {
 	var members []etcd.Member
 	for _, m := range r.target.Members() {
 		members = append(members, etcd.Member{Name: m.Name, PeerURL: m.PeerURL, Dir: filepath.Join(work, m.Name)})
+	}
+	if other := r.Procedure.LastMember; other != nil {
+		members[len(members)-1].File = other.Snapshot()
 	}
 	return members
 }
@@ -288,7 +344,11 @@ func refusal(digests, tool error) error {
 
 func (r *etcdRestore) dropStaleLeases(ctx context.Context) (err error) {
 	store := r.target.Store()
-	r.stale, err = etcd.DropStaleLeases(ctx, store.Endpoints, store.TLS)
+	drop := etcd.DropStaleLeases
+	if r.Procedure.KeepAPIServers {
+		drop = etcd.OrphanAPIServers
+	}
+	r.stale, err = drop(ctx, store.Endpoints, store.TLS)
 	return err
 }
 

@@ -56,6 +56,12 @@ var etcdProfile = profile{
 			fields: []string{"/spec/ports/*/targetPort"},
 		},
 		{
+			name: "autoscaler-rounds", because: "the autoscaler writes what it sees at each of its rounds, every 15 s, and the first may come after the backup",
+			source:    "Kubernetes, kube-controller-manager --horizontal-pod-autoscaler-sync-period",
+			resources: []string{"autoscaling/horizontalpodautoscalers"}, classes: []string{changedClass},
+			fields: []string{"/status/**"},
+		},
+		{
 			name: "the-drill-itself", because: "the drill made it after the restore, to see whether the cluster works",
 			source: "restore-drill", namespace: ledger.Namespace, label: "restoredrill.io/drill", classes: []string{extraClass},
 		},

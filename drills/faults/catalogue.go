@@ -19,19 +19,40 @@ func Catalogue() map[string]func() Fault {
 		func() Fault { return &EtcdDataLost{} },
 		func() Fault { return &EtcdQuorumLost{} },
 		func() Fault { return &EtcdCorrupted{Pages: 8} },
+		func() Fault { return &CRDVersionRemoved{"machines.plant.example.com", "v1beta1", "source"} },
 		func() Fault { return &Nothing{} },
+		func() Fault { return &NamespaceDeleted{"shop"} },
+
+		func() Fault { return &EtcdQuotaExhausted{} },
+		func() Fault { return &EtcdFragmented{64} },
+		func() Fault { return &EtcdMemberDivergent{"seeded"} },
+
+		func() Fault { return &RestoreWithoutBump{} },
+		func() Fault { return &RestoreUnderAPIServer{} },
+		func() Fault { return &RestoreElsewhere{} },
+		func() Fault { return &RestoreMixed{} },
+		func() Fault { return &RestoreStaleEndpoints{} },
 
 		func() Fault { return &SnapshotTruncated{Percent: 50} },
 		func() Fault { return &SnapshotBitrot{Bits: 1} },
 		func() Fault { return &SnapshotStale{} },
+		func() Fault { return &MaterialMissing{"encryption-config.yaml"} },
+		func() Fault { return &EncryptionKeyChanged{} },
+		func() Fault { return &SigningKeyChanged{} },
+		func() Fault { return &AuthorityExpired{"ca"} },
 
+		func() Fault { return &SecretRotated{"shop", "orders-db", "password"} },
+		func() Fault { return &RoleBindingRevoked{"vault", "contractor", "contractor", "get", "secrets"} },
+
+		func() Fault { return &ManifestsApplied{At: "empty"} },
 		func() Fault { return &ObjectDeleted{"v1", "ConfigMap", "shop", "web-settings", "restored"} },
 		func() Fault {
-			return &FieldChanged{"v1", "ConfigMap", "shop", "web-settings", "/data/LOG_LEVEL", []byte(`"sabotaged"`), "restored"}
+			return &FieldChanged{"v1", "ConfigMap", "shop", "web-settings", "/data/LOG_LEVEL", []byte(`"sabotaged"`), false, "restored"}
 		},
 		func() Fault { return &SecretChanged{"shop", "orders-db", "password"} },
 		func() Fault { return &RoleBindingAdded{"shop", "admin", "intruder"} },
 		func() Fault { return &LedgerHole{} },
+		func() Fault { return &PolicyUnbound{"no-host-network", onHostNetwork()} },
 
 		func() Fault { return &CensusRemoved{} },
 	} {
@@ -83,7 +104,8 @@ func Sources() [][]byte {
 
 // What a Scene may lack.
 var (
-	errNoSource   = errors.New("there is no source cluster")
-	errNoRestored = errors.New("there is no restored cluster")
-	errNoArtifact = errors.New("no backup was taken")
+	errNoSource    = errors.New("there is no source cluster")
+	errNoRestored  = errors.New("there is no restored cluster")
+	errNoArtifact  = errors.New("no backup was taken")
+	errNoProcedure = errors.New("nothing is to be restored")
 )

@@ -8,6 +8,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 )
 
 // SecretChanged is a Secret with another value than before, as after a rotation that the backup missed: logins fail, and the report must say so
@@ -41,12 +42,7 @@ func (f *SecretChanged) Inject(ctx context.Context, s *Scene) error {
 	if err != nil {
 		return err
 	}
-	patch, err := json.Marshal(map[string]any{"stringData": map[string]string{f.Key: substitute}})
-	if err != nil {
-		return err
-	}
-	_, err = client.CoreV1().Secrets(f.Namespace).Patch(ctx, f.Secret, types.MergePatchType, patch, metav1.PatchOptions{})
-	return err
+	return substituteValue(ctx, client, f.Namespace, f.Secret, f.Key)
 }
 
 // Visible when the Secret has the new value.
@@ -55,15 +51,28 @@ func (f *SecretChanged) Visible(ctx context.Context, s *Scene) (Sighting, error)
 	if err != nil {
 		return Sighting{}, err
 	}
-	where := fmt.Sprintf("key %s of Secret %s/%s", f.Key, f.Namespace, f.Secret)
-	secret, err := client.CoreV1().Secrets(f.Namespace).Get(ctx, f.Secret, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) || err == nil && secret.Data[f.Key] == nil {
+	return substituted(ctx, client, f.Namespace, f.Secret, f.Key)
+}
+
+func substituteValue(ctx context.Context, client kubernetes.Interface, namespace, name, key string) error {
+	patch, err := json.Marshal(map[string]any{"stringData": map[string]string{key: substitute}})
+	if err != nil {
+		return err
+	}
+	_, err = client.CoreV1().Secrets(namespace).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
+	return err
+}
+
+func substituted(ctx context.Context, client kubernetes.Interface, namespace, name, key string) (Sighting, error) {
+	where := fmt.Sprintf("key %s of Secret %s/%s", key, namespace, name)
+	secret, err := client.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) || err == nil && secret.Data[key] == nil {
 		return Sighting{}, fmt.Errorf("%s is not there: it has no value to change", where)
 	}
 	if err != nil {
 		return Sighting{}, err
 	}
-	if string(secret.Data[f.Key]) != substitute {
+	if string(secret.Data[key]) != substitute {
 		return Sighting{Detail: where + " has a value of its own"}, nil
 	}
 	return Sighting{Visible: true, Detail: where + " has the substituted value"}, nil
