@@ -10,8 +10,8 @@ build: ## build bin/restore-drill and its kubectl plugin
 	go build -o bin/restore-drill ./cmd/restore-drill
 	ln -sf restore-drill bin/kubectl-restore_drill
 
-toolchain: build ## build the control plane's binaries into the user's cache, once
-	bin/restore-drill toolchain build
+toolchain: build ## build the binaries of every drill into the user's cache, once
+	bin/restore-drill toolchain build --all
 
 drill: build ## run a real drill: two control planes, a lost store, a restore
 	bin/restore-drill run etcd-data-lost

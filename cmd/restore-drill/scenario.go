@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -115,16 +116,7 @@ func (a *app) toolchainCommand() *cobra.Command {
 				return w.Flush()
 			},
 		},
-		&cobra.Command{
-			Use: "build [KUBERNETES-VERSION...]", Short: "Build what is missing into the cache",
-			Long: "Build what is missing into the cache, for " + toolchain.DefaultKubernetes + " or the versions named.",
-			RunE: func(cmd *cobra.Command, args []string) error {
-				if err := a.toolchain(progress).Build(cmd.Context(), args...); err != nil {
-					return exitError{err, exitFailed}
-				}
-				return nil
-			},
-		},
+		a.buildCommand(progress),
 		&cobra.Command{
 			Use: "path COMPONENT [KUBERNETES-VERSION]", Short: "Print the path of a component's binary, built if need be", Args: cobra.RangeArgs(1, 2),
 			RunE: func(cmd *cobra.Command, args []string) error {
@@ -134,13 +126,42 @@ func (a *app) toolchainCommand() *cobra.Command {
 				}
 				b, err := a.toolchain(progress).Find(cmd.Context(), args[0], kubernetes)
 				if err != nil {
-					return exitError{err, exitFailed}
+					return toolchainError(err)
 				}
 				_, err = fmt.Fprintln(a.stdout, b.Path)
 				return err
 			},
 		},
 	)
+}
+
+func (a *app) buildCommand(progress func(string)) *cobra.Command {
+	all := false
+	cmd := &cobra.Command{
+		Use: "build [COMPONENT|KUBERNETES-VERSION...]", Short: "Build what is missing into the cache",
+		Long: "Build what is missing into the cache, in the order named. A version of Kubernetes stands for a control plane of that version.\n" +
+			"Without names it is " + toolchain.DefaultKubernetes + "; Velero and the object store are built when a drill needs them.",
+		Example: "  restore-drill toolchain build v1.37.0\n  restore-drill toolchain build velero velero-plugin-for-aws versitygw",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if all && len(args) > 0 {
+				return fmt.Errorf("--all leaves nothing to name: drop it, or %s", strings.Join(args, " "))
+			}
+			if all {
+				args = toolchain.Everything()
+			}
+			return toolchainError(a.toolchain(progress).Build(cmd.Context(), args...))
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "build everything that any drill may need")
+	return cmd
+}
+
+// toolchainError is a mistake of usage where a name is unknown, else a failure; nil for nil.
+func toolchainError(err error) error {
+	if err == nil || errors.Is(err, toolchain.ErrUnknown) {
+		return err
+	}
+	return exitError{err, exitFailed}
 }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

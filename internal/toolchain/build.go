@@ -37,11 +37,11 @@ func (t *Toolchain) build(ctx context.Context, s *set, missing []component) erro
 	if t.cacheErr != nil {
 		return t.cacheErr
 	}
-	names := nameList(missing)
+	names, versions := nameList(missing), versionList(missing)
 	goTool, err := exec.LookPath("go")
 	if err != nil {
-		return fmt.Errorf("build %s %s: %w: install Go (https://go.dev/dl), or set --bin-dir (RESTORE_DRILL_BIN_DIR) to a directory that holds %s",
-			names, s.version(), ErrNoGo, names)
+		return fmt.Errorf("build %s: %w: install Go (https://go.dev/dl), or set --bin-dir (RESTORE_DRILL_BIN_DIR) to a directory that holds %s",
+			versions, ErrNoGo, names)
 	}
 	dir, err := filepath.Abs(t.setDir(s))
 	if err != nil {
@@ -85,10 +85,10 @@ func (t *Toolchain) lock(ctx context.Context, file, names string) (unlock func()
 }
 
 func (t *Toolchain) buildLocked(ctx context.Context, goTool, dir string, s *set, components []component) (err error) {
-	names := nameList(components)
+	versions := versionList(components)
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("build %s %s: %w", names, s.version(), err)
+			err = fmt.Errorf("build %s: %w", versions, err)
 		}
 	}()
 	// What runs before this one were killed over.
@@ -114,12 +114,13 @@ func (t *Toolchain) buildLocked(ctx context.Context, goTool, dir string, s *set,
 	defer func() { err = errors.Join(err, os.RemoveAll(out)) }()
 
 	started := time.Now()
-	t.say("building %s %s in %s", names, s.version(), dir)
+	t.mentionEmptyBinDir()
+	t.say("building %s in %s", versions, dir)
 	var packages []string
 	for _, c := range components {
 		packages = append(packages, c.pkg)
 	}
-	if err := t.goBuild(ctx, goTool, dir, names+" "+s.version(), s.environment(), s.arguments(out+"/", packages...)); err != nil {
+	if err := t.goBuild(ctx, goTool, dir, versions, s.environment(), s.arguments(out+"/", packages...)); err != nil {
 		return err
 	}
 	for _, c := range components {
@@ -268,4 +269,17 @@ func nameList(components []component) string {
 		names = append(names, c.name)
 	}
 	return strings.Join(names, ", ")
+}
+
+// versionList is a list of names with their versions: "etcd, etcdutl v3.6.16".
+func versionList(components []component) string {
+	var words []string
+	for i, c := range components {
+		word := c.name
+		if i == len(components)-1 || components[i+1].version() != c.version() {
+			word += " " + c.version()
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, ", ")
 }

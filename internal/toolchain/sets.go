@@ -50,8 +50,8 @@ type component struct {
 	set    *set
 }
 
-// sets that are built whatever the version of Kubernetes.
-var sets = []*set{
+// common sets make a control plane, together with that of its version of Kubernetes.
+var common = []*set{
 	load(&set{
 		name:   "etcd",
 		module: "go.etcd.io/etcd/server/v3",
@@ -76,6 +76,10 @@ var sets = []*set{
 			return []string{"sigs.k8s.io/kwok/pkg/consts.Version=" + strings.TrimPrefix(version, "v")}
 		},
 	}),
+}
+
+// beside are the sets of what runs beside clusters. An etcd drill needs none of it.
+var beside = []*set{
 	load(&set{
 		name:   "versitygw",
 		module: "github.com/versity/versitygw",
@@ -210,18 +214,27 @@ func (c component) executable() string {
 	return path.Base(path.Dir(c.pkg))
 }
 
-// componentsOf lists every component for a version of Kubernetes; "" is the default one.
+// componentsOf lists every component for a version of Kubernetes, those of its control plane first; "" is the default one.
 func componentsOf(kubernetesVersion string) ([]component, error) {
-	if kubernetesVersion == "" {
-		kubernetesVersion = DefaultKubernetes
+	plane, err := controlPlane(cmp.Or(kubernetesVersion, DefaultKubernetes))
+	if err != nil {
+		return nil, err
 	}
-	k, ok := kubernetes[kubernetesVersion]
+	return append(plane, componentsIn(beside)...), nil
+}
+
+// controlPlane lists what a control plane of a version of Kubernetes consists of.
+func controlPlane(version string) ([]component, error) {
+	k, ok := kubernetes[version]
 	if !ok {
-		return nil, fmt.Errorf("unknown version of Kubernetes %q (want %s)", kubernetesVersion, strings.Join(KubernetesVersions, ", "))
+		return nil, fmt.Errorf("%w version of Kubernetes %q (want %s)", ErrUnknown, version, strings.Join(KubernetesVersions, ", "))
 	}
-	var all []component
-	for _, s := range append(slices.Clone(sets), k) {
+	return componentsIn(append(slices.Clone(common), k)), nil
+}
+
+func componentsIn(sets []*set) (all []component) {
+	for _, s := range sets {
 		all = append(all, s.components...)
 	}
-	return all, nil
+	return all
 }

@@ -1,9 +1,11 @@
 package toolchain
 
 import (
+	"cmp"
 	"encoding/json"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,7 +13,7 @@ import (
 )
 
 func allSets() (all []*set) {
-	all = append(all, sets...)
+	all = append(slices.Clone(common), beside...)
 	for _, version := range KubernetesVersions {
 		all = append(all, kubernetes[version])
 	}
@@ -55,17 +57,15 @@ func TestPinsHaveSums(t *testing.T) {
 			}
 			instead := map[string]string{}
 			for _, r := range f.Replace {
-				require.Equal(t, r.Old.Path, r.New.Path)
-				instead[r.Old.Path] = r.New.Version
+				instead[r.Old.Path] = r.New.Path + " " + r.New.Version
 			}
 			for _, r := range f.Require {
-				version := r.Version
-				if v, ok := instead[r.Path]; ok {
-					version = v
-				}
-				require.True(t, sums[r.Path+" "+version+"/go.mod"], "%s %s has no sum", r.Path, version)
+				pinned := cmp.Or(instead[r.Path], r.Path+" "+r.Version)
+				require.True(t, sums[pinned+"/go.mod"], "%s has no sum", pinned)
 			}
-			require.True(t, sums[s.module+" "+s.version()], "the source of %s has no sum", s.module)
+			for _, c := range s.components {
+				require.True(t, sums[c.origin()+" "+c.version()], "the source of %s has no sum", c.name)
+			}
 
 			var tools, packages []string
 			for _, tool := range f.Tool {
@@ -108,7 +108,7 @@ func TestEveryModuleFileIsUsed(t *testing.T) {
 
 // What is built from other pins, or otherwise, has another place in the cache.
 func TestDirectoryFollowsThePins(t *testing.T) {
-	original := *sets[0]
+	original := *common[0]
 	seen := map[string]bool{original.directory(): true}
 	for _, edit := range []func(s *set){
 		func(s *set) { s.mod = append([]byte("// edited\n"), s.mod...) },
@@ -121,7 +121,7 @@ func TestDirectoryFollowsThePins(t *testing.T) {
 		seen[s.directory()] = true
 		require.True(t, strings.HasPrefix(s.directory(), "etcd-"))
 	}
-	require.Equal(t, original.directory(), sets[0].directory())
+	require.Equal(t, original.directory(), common[0].directory())
 }
 
 func TestExecutableNames(t *testing.T) {
@@ -140,10 +140,10 @@ func TestExecutableNames(t *testing.T) {
 func TestEtcdIsTheOneOfThisModule(t *testing.T) {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Version}}", "go.etcd.io/etcd/etcdutl/v3").Output()
 	require.NoError(t, err)
-	require.Equal(t, sets[0].version(), strings.TrimSpace(string(out)))
-	for _, r := range parse(t, sets[0]).Require {
+	require.Equal(t, common[0].version(), strings.TrimSpace(string(out)))
+	for _, r := range parse(t, common[0]).Require {
 		if strings.HasPrefix(r.Path, "go.etcd.io/etcd/") {
-			require.Equal(t, sets[0].version(), r.Version, filepath.Base(r.Path))
+			require.Equal(t, common[0].version(), r.Version, filepath.Base(r.Path))
 		}
 	}
 }

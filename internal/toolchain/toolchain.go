@@ -1,10 +1,10 @@
 // Package toolchain provides the programs that clusters are made of: etcd and etcdutl, Kubernetes' control plane, and
-// kwok, which plays the nodes. Every one is of a pinned version, looked up in the places a user may have it in, or built
-// from source into the user's cache.
+// kwok, which plays the nodes; and those that run beside them: Velero with its AWS plugin, and versitygw, which is the object
+// store. Every one is of a pinned version, looked up in the places a user may have it in, or built from source into the user's cache.
 //
-// To pin another version of Kubernetes, run modules/pin with it and add it to KubernetesVersions. To move etcd or kwok,
+// To pin another version of Kubernetes, run modules/pin with it and add it to KubernetesVersions. To move another set,
 // edit its pair of files under modules, with go get and go mod tidy in a copy that has the names go.mod and go.sum. To add a
-// component, add it to its set's tools (or make a set) and to the table in sets.go.
+// component, add it to its set's tools (or make a set) and to the tables in sets.go.
 package toolchain
 
 import (
@@ -28,6 +28,9 @@ const (
 	// NotBuilt is in a list only: nothing has it yet, and Find would build it.
 	NotBuilt = "not built"
 )
+
+// ErrUnknown is wrapped by an error about a name that no component or pinned version has.
+var ErrUnknown = errors.New("unknown")
 
 // Options of a toolchain. The zero value is that of a user who has set nothing.
 type Options struct {
@@ -91,18 +94,22 @@ func (t *Toolchain) Find(ctx context.Context, component, kubernetesVersion strin
 	return found[0], nil
 }
 
-// FindAll finds several components, or every one when none is named, in the order named. What is missing is built
-// together, which takes less time than one by one.
+// FindAll finds several components, in the order named. What is missing is built together, which takes less time than one by one.
 func (t *Toolchain) FindAll(ctx context.Context, kubernetesVersion string, names ...string) ([]Binary, error) {
 	wanted, err := choose(kubernetesVersion, names)
 	if err != nil {
 		return nil, err
 	}
+	return t.find(ctx, wanted)
+}
+
+func (t *Toolchain) find(ctx context.Context, wanted []component) ([]Binary, error) {
 	found := make([]Binary, len(wanted))
 	missing := map[*set][]component{}
 	var order []*set
 	var problems []error
 	for i, c := range wanted {
+		var err error
 		if found[i], err = t.lookUp(ctx, c); err != nil {
 			problems = append(problems, err)
 		}
@@ -129,25 +136,43 @@ func (t *Toolchain) FindAll(ctx context.Context, kubernetesVersion string, names
 	return found, nil
 }
 
-// Build looks every component up for each version of Kubernetes, the default one when none is named, and builds what is missing.
-func (t *Toolchain) Build(ctx context.Context, kubernetesVersions ...string) error {
-	if len(kubernetesVersions) == 0 {
-		kubernetesVersions = []string{DefaultKubernetes}
+// Build looks up what is named and builds what is missing, in that order: a component, those of Kubernetes in the default version, or a version
+// of Kubernetes, which stands for all that its control plane consists of. Without names it is the default version.
+func (t *Toolchain) Build(ctx context.Context, names ...string) error {
+	if len(names) == 0 {
+		names = []string{DefaultKubernetes}
 	}
+	var wanted []component
 	var unknown []error
-	for _, version := range kubernetesVersions {
-		_, err := componentsOf(version)
-		unknown = append(unknown, err)
+	for _, name := range names {
+		chosen, err := controlPlane(name)
+		if err != nil {
+			chosen, err = choose("", []string{name})
+		}
+		if err != nil {
+			err = fmt.Errorf("%w, or a version of Kubernetes: %s", err, strings.Join(KubernetesVersions, ", "))
+		}
+		wanted, unknown = append(wanted, chosen...), append(unknown, err)
 	}
 	if err := errors.Join(unknown...); err != nil {
 		return err
 	}
-	for _, version := range kubernetesVersions {
-		if _, err := t.FindAll(ctx, version); err != nil {
-			return err
+	_, err := t.find(ctx, wanted)
+	return err
+}
+
+// Everything names all that Build can build, what most drills need first.
+func Everything() []string {
+	names := []string{DefaultKubernetes}
+	for _, c := range componentsIn(beside) {
+		names = append(names, c.name)
+	}
+	for _, version := range KubernetesVersions {
+		if version != DefaultKubernetes {
+			names = append(names, version)
 		}
 	}
-	return nil
+	return names
 }
 
 // List tells for every component of every version where Find would take it from, and builds nothing. A binary that Find would
@@ -157,28 +182,23 @@ func (t *Toolchain) List(ctx context.Context) ([]Binary, error) {
 		binDir: t.binDir, assets: t.assets, cacheDir: t.cacheDir, cacheErr: t.cacheErr,
 		asked: map[identity]string{}, passed: map[string]bool{},
 	}
+	components := componentsIn(common)
+	for _, version := range KubernetesVersions {
+		components = append(components, kubernetes[version].components...)
+	}
 	var all []Binary
-	for i, version := range KubernetesVersions {
-		components, err := componentsOf(version)
-		if err != nil {
+	for _, c := range append(components, componentsIn(beside)...) {
+		b, err := quiet.lookUp(ctx, c)
+		var refused *refusal
+		switch {
+		case errors.As(err, &refused):
+			b = Binary{Component: c.name, Version: c.version(), Path: refused.path, Source: SourceBinDir + ", refused: " + refused.reason}
+		case err != nil:
 			return nil, err
+		case b.Path == "":
+			b = Binary{Component: c.name, Version: c.version(), Source: NotBuilt}
 		}
-		for _, c := range components {
-			if i > 0 && !slices.Contains(kubernetes[version].names(), c.name) {
-				continue
-			}
-			b, err := quiet.lookUp(ctx, c)
-			var refused *refusal
-			switch {
-			case errors.As(err, &refused):
-				b = Binary{Component: c.name, Version: c.version(), Path: refused.path, Source: SourceBinDir + ", refused: " + refused.reason}
-			case err != nil:
-				return nil, err
-			case b.Path == "":
-				b = Binary{Component: c.name, Version: c.version(), Source: NotBuilt}
-			}
-			all = append(all, b)
-		}
+		all = append(all, b)
 	}
 	return all, nil
 }
@@ -188,9 +208,6 @@ func choose(kubernetesVersion string, names []string) ([]component, error) {
 	all, err := componentsOf(kubernetesVersion)
 	if err != nil {
 		return nil, err
-	}
-	if len(names) == 0 {
-		return all, nil
 	}
 	var chosen []component
 	var unknown, known []string
@@ -206,7 +223,7 @@ func choose(kubernetesVersion string, names []string) ([]component, error) {
 		chosen = append(chosen, all[i])
 	}
 	if len(unknown) > 0 {
-		return nil, fmt.Errorf("unknown component %s (want %s)", strings.Join(unknown, ", "), strings.Join(known, ", "))
+		return nil, fmt.Errorf("%w component %s (want %s)", ErrUnknown, strings.Join(unknown, ", "), strings.Join(known, ", "))
 	}
 	return chosen, nil
 }
@@ -247,6 +264,9 @@ func (t *Toolchain) lookUp(ctx context.Context, c component) (Binary, error) {
 		case ctx.Err() != nil:
 			return Binary{}, fmt.Errorf("ask %s for its version: %w", file, context.Cause(ctx))
 		case err == nil && reason == "":
+			if place.Source == SourceCache {
+				t.mentionEmptyBinDir()
+			}
 			return Binary{Component: c.name, Version: wanted, Path: file, Source: place.Source}, nil
 		case err != nil:
 			reason = "it does not tell its version (" + err.Error() + ")"
@@ -284,13 +304,6 @@ func (t *Toolchain) built(c component) Binary {
 	return Binary{Component: c.name, Version: c.version(), Path: filepath.Join(t.setDir(c.set), c.name), Source: SourceCache}
 }
 
-func (s *set) names() (names []string) {
-	for _, c := range s.components {
-		names = append(names, c.name)
-	}
-	return names
-}
-
 // say tells the user, one line at a time.
 func (t *Toolchain) say(format string, args ...any) {
 	if t.progress == nil {
@@ -310,6 +323,19 @@ func (t *Toolchain) sayOnce(format string, args ...any) {
 	if !said {
 		t.say("%s", line)
 	}
+}
+
+// mentionEmptyBinDir tells, once, who named a directory with binaries that there are none in it. That a few are missing is as it should be.
+func (t *Toolchain) mentionEmptyBinDir() {
+	if t.binDir == "" {
+		return
+	}
+	for _, c := range componentsIn(slices.Concat(common, beside, []*set{kubernetes[DefaultKubernetes]})) {
+		if _, err := os.Lstat(filepath.Join(t.binDir, c.name)); err == nil {
+			return
+		}
+	}
+	t.sayOnce("--bin-dir %s holds none of the toolchain's programs: they come from the cache", t.binDir)
 }
 
 func isDirectory(path string) error {

@@ -50,6 +50,8 @@ for pkg; do
   */etcd/server/v3) program server "etcd Version:" 3.6.16 ;;
   */etcdutl/v3) program etcdutl "etcdutl version:" 3.6.16 ;;
   */kwok) program kwok "kwok version" v0.8.0 ;;
+  */cmd/velero) program velero "Client:\\n\\tVersion:" v1.18.3 ;;
+  */versitygw) program versitygw "Version  :" 1.8.0 ;;
   k8s.io/*) program "${pkg##*/}" Kubernetes v1.36.3 ;;
   esac
 done
@@ -107,7 +109,7 @@ func (r *rig) said() []string {
 }
 
 // etcdDir is etcd's place in the cache.
-func (r *rig) etcdDir() string { return r.setDir(sets[0]) }
+func (r *rig) etcdDir() string { return r.setDir(common[0]) }
 
 // files of a directory, the hidden ones too.
 func files(t *testing.T, dir string) (names []string) {
@@ -152,9 +154,12 @@ func TestBinDirOptionBeatsEnvironment(t *testing.T) {
 	require.Equal(t, mine, found.Path)
 }
 
+// controlPlaneNames are the components that every drill needs.
+var controlPlaneNames = []string{"etcd", "etcdutl", "kwok", "kube-apiserver", "kube-controller-manager", "kube-scheduler"}
+
 func TestEachComponentTellsItsVersion(t *testing.T) {
 	r := newRig(t)
-	all, err := r.FindAll(t.Context(), "")
+	all, err := r.FindAll(t.Context(), "", append(controlPlaneNames, "velero", "versitygw")...)
 	require.NoError(t, err)
 	versions := map[string]string{}
 	for _, b := range all {
@@ -164,6 +169,7 @@ func TestEachComponentTellsItsVersion(t *testing.T) {
 	require.Equal(t, map[string]string{
 		"etcd": "v3.6.16", "etcdutl": "v3.6.16", "kwok": "v0.8.0",
 		"kube-apiserver": "v1.36.3", "kube-controller-manager": "v1.36.3", "kube-scheduler": "v1.36.3",
+		"velero": "v1.18.3", "versitygw": "v1.8.0",
 	}, versions)
 }
 
@@ -172,11 +178,15 @@ func TestWrongVersionInBinDirIsRefused(t *testing.T) {
 	apiserver := write(t, says("Kubernetes v1.36.1"), r.bin, "kube-apiserver")
 	etcd := write(t, says("etcd Version: 3.5.21"), r.bin, "etcd")
 	kwok := write(t, "#!/bin/sh\necho no such flag >&2\nexit 3\n", r.bin, "kwok")
-	_, err := r.FindAll(t.Context(), "")
+	velero := write(t, "#!/bin/sh\n[ \"$*\" = 'version --client-only' ] && printf 'Client:\\n\\tVersion: v1.17.0\\n'\n", r.bin, "velero")
+	plugin := write(t, says("Version: v1.14.3"), r.bin, "velero-plugin-for-aws")
+	_, err := r.FindAll(t.Context(), "", append(controlPlaneNames, "velero", "velero-plugin-for-aws")...)
 	require.EqualError(t, err, ""+
 		"use "+etcd+": it is v3.5.21, wanted v3.6.16: put etcd v3.6.16 there, or unset --bin-dir (RESTORE_DRILL_BIN_DIR) to have it built\n"+
 		"use "+kwok+": it does not tell its version ("+kwok+" --version: exit status 3: no such flag), wanted v0.8.0: put kwok v0.8.0 there, or unset --bin-dir (RESTORE_DRILL_BIN_DIR) to have it built\n"+
-		"use "+apiserver+": it is v1.36.1, wanted v1.36.3: put kube-apiserver v1.36.3 there, or unset --bin-dir (RESTORE_DRILL_BIN_DIR) to have it built")
+		"use "+apiserver+": it is v1.36.1, wanted v1.36.3: put kube-apiserver v1.36.3 there, or unset --bin-dir (RESTORE_DRILL_BIN_DIR) to have it built\n"+
+		"use "+velero+": it is v1.17.0, wanted v1.18.3: put velero v1.18.3 there, or unset --bin-dir (RESTORE_DRILL_BIN_DIR) to have it built\n"+
+		"use "+plugin+": it does not tell its version (could not read Go build info from "+plugin+": unrecognized file format), wanted v1.14.3: put velero-plugin-for-aws v1.14.3 there, or unset --bin-dir (RESTORE_DRILL_BIN_DIR) to have it built")
 	require.Empty(t, r.goCalls(t), "nothing is built while something is refused")
 }
 
@@ -211,7 +221,8 @@ func TestWrongVersionInAssetsIsPassedOver(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, cached, found.Path)
 	}
-	require.Equal(t, []string{"passing over " + file + " of KUBEBUILDER_ASSETS: it is v3.5.21, wanted v3.6.16"}, r.said(), "said once")
+	require.Equal(t, []string{"passing over " + file + " of KUBEBUILDER_ASSETS: it is v3.5.21, wanted v3.6.16"}, r.said()[:1], "said once")
+	require.Len(t, r.said(), 2, "beside the empty --bin-dir")
 }
 
 func TestDamagedCacheIsBuiltAnew(t *testing.T) {
@@ -227,13 +238,17 @@ func TestDamagedCacheIsBuiltAnew(t *testing.T) {
 func TestUnknownNames(t *testing.T) {
 	r := newRig(t)
 	_, err := r.FindAll(t.Context(), "", "etcd", "kubelet", "etcdctl")
-	require.EqualError(t, err, `unknown component "kubelet", "etcdctl" (want etcd, etcdutl, kwok, kube-apiserver, kube-controller-manager, kube-scheduler)`)
+	const known = "want etcd, etcdutl, kwok, kube-apiserver, kube-controller-manager, kube-scheduler, versitygw, velero, velero-plugin-for-aws"
+	require.EqualError(t, err, `unknown component "kubelet", "etcdctl" (`+known+`)`)
+	require.ErrorIs(t, err, ErrUnknown)
 	_, err = r.Find(t.Context(), "etcd", "1.36")
 	require.EqualError(t, err, `unknown version of Kubernetes "1.36" (want v1.35.4, v1.36.3, v1.37.0)`)
-	err = r.Build(t.Context(), "v1.36.3", "v1", "v2")
+	require.ErrorIs(t, err, ErrUnknown)
+	err = r.Build(t.Context(), "v1.36.3", "v1", "velero", "kubelet")
 	require.EqualError(t, err, ""+
-		"unknown version of Kubernetes \"v1\" (want v1.35.4, v1.36.3, v1.37.0)\n"+
-		"unknown version of Kubernetes \"v2\" (want v1.35.4, v1.36.3, v1.37.0)")
+		"unknown component \"v1\" ("+known+"), or a version of Kubernetes: v1.35.4, v1.36.3, v1.37.0\n"+
+		"unknown component \"kubelet\" ("+known+"), or a version of Kubernetes: v1.35.4, v1.36.3, v1.37.0")
+	require.ErrorIs(t, err, ErrUnknown)
 	require.Empty(t, r.goCalls(t))
 }
 
@@ -265,24 +280,57 @@ func TestBuild(t *testing.T) {
 	require.Contains(t, calls[2], "-X k8s.io/client-go/pkg/version.gitVersion=v1.36.3 ")
 
 	require.Equal(t, []string{".lock", "etcd", "etcdutl", "go.mod", "go.sum"}, files(t, r.etcdDir()))
-	require.Equal(t, "building etcd, etcdutl v3.6.16 in "+r.etcdDir(), r.said()[0])
-	require.Regexp(t, `^built etcd v3\.6\.16 in \S+s$`, r.said()[1])
-	require.Len(t, r.said(), 9, "a line for each set and each component")
+	require.Equal(t, "--bin-dir "+r.bin+" holds none of the toolchain's programs: they come from the cache", r.said()[0])
+	require.Equal(t, "building etcd, etcdutl v3.6.16 in "+r.etcdDir(), r.said()[1])
+	require.Regexp(t, `^built etcd v3\.6\.16 in \S+s$`, r.said()[2])
+	require.Len(t, r.said(), 10, "and a line for each set and each component")
 
+	t.Setenv("RESTORE_DRILL_BIN_DIR", "")
 	require.NoError(t, r.another().Build(t.Context()))
 	require.Len(t, r.goCalls(t), 3, "built once")
-	require.Len(t, r.said(), 9, "and silent when there is nothing to do")
+	require.Len(t, r.said(), 10, "and silent when there is nothing to do")
+}
+
+// What runs beside clusters is built when it is named, and not before.
+func TestBuildOfOneComponent(t *testing.T) {
+	r := newRig(t)
+	require.NoError(t, r.Build(t.Context(), "velero", "kwok"))
+	calls := r.goCalls(t)
+	require.Len(t, calls, 2)
+	const pkg = "-X github.com/vmware-tanzu/velero/pkg/buildinfo."
+	require.Contains(t, calls[0], pkg+"Version=v1.18.3 "+pkg+"ImageRegistry=velero "+pkg+"GitSHA=github.com/vmware-tanzu/velero@v1.18.3 "+pkg+"GitTreeState=clean -X ")
+	require.True(t, strings.HasSuffix(calls[0], "/ github.com/vmware-tanzu/velero/cmd/velero"), calls[0])
+	require.Contains(t, calls[1], "sigs.k8s.io/kwok/cmd/kwok")
+}
+
+func TestEverythingBeginsWithWhatMostDrillsNeed(t *testing.T) {
+	require.Equal(t, []string{"v1.36.3", "versitygw", "velero", "velero-plugin-for-aws", "v1.35.4", "v1.37.0"}, Everything())
+}
+
+func TestEmptyBinDirIsMentioned(t *testing.T) {
+	r := newRig(t)
+	write(t, says("etcd Version: 3.6.16"), r.etcdDir(), "etcd")
+	for range 2 {
+		_, err := r.Find(t.Context(), "etcd", "")
+		require.NoError(t, err)
+	}
+	require.Equal(t, []string{"--bin-dir " + r.bin + " holds none of the toolchain's programs: they come from the cache"}, r.said(), "said once")
+}
+
+func TestVersionList(t *testing.T) {
+	require.Equal(t, "velero v1.18.3, velero-plugin-for-aws v1.14.3", versionList(beside[1].components))
+	require.Equal(t, "etcd, etcdutl v3.6.16", versionList(common[0].components))
 }
 
 func TestBuildFailure(t *testing.T) {
 	r := newRig(t)
 	t.Setenv("FAKE_FAILURE", "go: example.com/m@v1.0.0: dial tcp: no route to host")
 	_, err := r.Find(t.Context(), "kwok", "")
-	require.ErrorContains(t, err, "build kwok v0.8.0: cd "+r.setDir(sets[1])+" && CGO_ENABLED=0 GOWORK=off GOOS="+runtime.GOOS+" ")
+	require.ErrorContains(t, err, "build kwok v0.8.0: cd "+r.setDir(common[1])+" && CGO_ENABLED=0 GOWORK=off GOOS="+runtime.GOOS+" ")
 	require.ErrorContains(t, err, "/go build -v -mod=readonly -trimpath -buildvcs=false -tags= '-ldflags=-s -w -X sigs.k8s.io/kwok/pkg/consts.Version=0.8.0' -o ")
 	require.ErrorContains(t, err, "/ sigs.k8s.io/kwok/cmd/kwok: exit status 1\ngo: example.com/m@v1.0.0: dial tcp: no route to host")
 	require.NotContains(t, err.Error(), "downloading")
-	require.Equal(t, []string{".lock", "go.mod", "go.sum"}, files(t, r.setDir(sets[1])))
+	require.Equal(t, []string{".lock", "go.mod", "go.sum"}, files(t, r.setDir(common[1])))
 }
 
 func TestBuildOfAnotherVersionThanPinned(t *testing.T) {
@@ -416,22 +464,34 @@ func TestList(t *testing.T) {
 		{"kube-apiserver", "v1.37.0", apiserver, "--bin-dir"},
 		{"kube-controller-manager", "v1.37.0", "", "not built"},
 		{"kube-scheduler", "v1.37.0", "", "not built"},
+		{"versitygw", "v1.8.0", "", "not built"},
+		{"velero", "v1.18.3", "", "not built"},
+		{"velero-plugin-for-aws", "v1.14.3", "", "not built"},
 	}, all)
 	require.Empty(t, r.goCalls(t))
 	require.Empty(t, r.said())
 }
 
-// The real etcd, through the whole path into the user's own cache: quick from the second time on.
-func TestRealEtcd(t *testing.T) {
+// Real programs, through the whole path into the user's own cache: quick from the second time on.
+func TestRealPrograms(t *testing.T) {
 	t.Setenv("RESTORE_DRILL_BIN_DIR", "")
 	t.Setenv("KUBEBUILDER_ASSETS", "")
-	found, err := New(Options{Progress: func(line string) { t.Log(line) }}).FindAll(t.Context(), "", "etcd", "etcdutl")
+	found, err := New(Options{Progress: func(line string) { t.Log(line) }}).FindAll(t.Context(), "", "etcd", "etcdutl", "velero", "velero-plugin-for-aws", "versitygw")
 	require.NoError(t, err)
+	asked := map[string][]string{"etcd": {"--version"}, "etcdutl": {"version"}, "velero": {"version", "--client-only"}, "versitygw": {"--version"}}
 	for _, b := range found {
 		require.Equal(t, SourceCache, b.Source)
-		out, err := exec.Command(b.Path, map[string]string{"etcd": "--version", "etcdutl": "version"}[b.Component]).CombinedOutput()
+		if asked[b.Component] == nil {
+			version, err := read("sigs.k8s.io/controller-runtime", b.Path)
+			require.NoError(t, err)
+			require.Equal(t, beside[1].pinned("sigs.k8s.io/controller-runtime"), version)
+			_, err = read("k8s.io/kubernetes", b.Path)
+			require.EqualError(t, err, b.Path+" was not built from k8s.io/kubernetes")
+			continue
+		}
+		out, err := exec.Command(b.Path, asked[b.Component]...).CombinedOutput()
 		require.NoError(t, err, string(out))
-		require.Contains(t, string(out), "ersion: "+strings.TrimPrefix(b.Version, "v")+"\n")
+		require.Regexp(t, `ersion *: v?`+strings.TrimPrefix(b.Version, "v")+"\n", string(out))
 	}
 }
 
