@@ -150,14 +150,16 @@ func (c *processCluster) apiServerFlags() map[string]string {
 	return flags
 }
 
-// quick lifts the clients' own limits, which are set for large clusters with many components beside one another.
-func quick(flags map[string]string) map[string]string {
+// elected are flags of a component that ends itself when it cannot renew its lease in time: not for a machine that stalls, or an API server that
+// is away for a moment. They also lift its client's own limits, which are set for large clusters with many components beside one another.
+func elected(flags map[string]string) map[string]string {
 	flags["kube-api-qps"], flags["kube-api-burst"] = "1000", "1000"
+	flags["leader-elect"], flags["leader-elect-lease-duration"], flags["leader-elect-renew-deadline"] = "true", "40s", "30s"
 	return flags
 }
 
 func (c *processCluster) controllerManagerFlags(port *proc.Port) map[string]string {
-	return quick(map[string]string{
+	return elected(map[string]string{
 		"kubeconfig":                       c.pki("controller-manager.conf"),
 		"authentication-kubeconfig":        c.pki("controller-manager.conf"),
 		"authorization-kubeconfig":         c.pki("controller-manager.conf"),
@@ -175,12 +177,11 @@ func (c *processCluster) controllerManagerFlags(port *proc.Port) map[string]stri
 		"use-service-account-credentials":  "true",
 		"controllers":                      "*,bootstrap-signer-controller,token-cleaner-controller",
 		"service-cluster-ip-range":         serviceRange,
-		"leader-elect":                     "true",
 	})
 }
 
 func (c *processCluster) schedulerFlags(port *proc.Port) map[string]string {
-	return quick(map[string]string{
+	return elected(map[string]string{
 		"kubeconfig":                   c.pki("scheduler.conf"),
 		"authentication-kubeconfig":    c.pki("scheduler.conf"),
 		"authorization-kubeconfig":     c.pki("scheduler.conf"),
@@ -191,7 +192,6 @@ func (c *processCluster) schedulerFlags(port *proc.Port) map[string]string {
 		"tls-private-key-file":         c.pki("scheduler.key"),
 		"client-ca-file":               c.pki("ca.crt"),
 		"requestheader-client-ca-file": c.pki("front-proxy-ca.crt"),
-		"leader-elect":                 "true",
 	})
 }
 
