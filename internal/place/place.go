@@ -108,19 +108,13 @@ func (p *Place) ReservePort(s proc.Sharing) (*proc.Port, error) {
 	return port, err
 }
 
-// Process makes a process that is not started yet.
+// Process makes one that is not started yet.
 func (p *Place) Process(c Command) *Process {
 	process := &Process{Command: c, place: p}
 	p.mu.Lock()
 	p.processes = append(p.processes, process)
 	p.mu.Unlock()
 	return process
-}
-
-// Start makes a process and starts it.
-func (p *Place) Start(ctx context.Context, c Command) (*Process, error) {
-	process := p.Process(c)
-	return process, process.Start(ctx, nil)
 }
 
 // Died delivers a *Death when a process ends that nobody stopped through its Process.

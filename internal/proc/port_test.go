@@ -44,6 +44,34 @@ func TestReservedPortServesItsChildAndNobodyElse(t *testing.T) {
 	}
 }
 
+// Most servers know nothing of SO_REUSEPORT.
+func TestPortKeptForAnyServer(t *testing.T) {
+	p, err := ReservePort(ReuseAddr)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, p.Release()) })
+	for range 3 {
+		_, err = net.Dial("tcp", p.Address())
+		require.ErrorIs(t, err, syscall.ECONNREFUSED, "a reservation does not answer")
+		for range 200 { // whoever asks for any port gets another
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			require.NotEqual(t, p.Address(), l.Addr().String())
+			require.NoError(t, l.Close())
+		}
+		l, err := net.Listen("tcp", p.Address())
+		require.NoError(t, err)
+		out, err := net.Dial("tcp", p.Address())
+		require.NoError(t, err)
+		in, err := l.Accept()
+		require.NoError(t, err)
+		require.NoError(t, in.Close()) // leaves TIME_WAIT behind
+		require.NoError(t, out.Close())
+		_, err = net.Listen("tcp", p.Address())
+		require.ErrorIs(t, err, syscall.EADDRINUSE, "it serves one")
+		require.NoError(t, l.Close())
+	}
+}
+
 func TestReservedPortsDiffer(t *testing.T) {
 	seen := map[int]bool{}
 	for range 200 {
