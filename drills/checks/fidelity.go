@@ -27,16 +27,13 @@ var fidelityCheck = Check{
 	Needs:      []string{evidence.CensusBeforeFile, evidence.CensusAfterFile},
 	OfRestored: true,
 	Judge: func(run *Run, r *reports.Report, c *reports.Check) {
-		wanted := run.Scenario.Spec.Objectives.Fidelity
-		if wanted == "" {
-			wanted = etcdProfile.name
-		}
+		wanted := run.fidelityProfile()
 		p := profiles[wanted]
 		if p == nil {
 			unknown(c, "unknown fidelity profile %q (known: %s)", wanted, strings.Join(slices.Sorted(maps.Keys(profiles)), ", "))
 			return
 		}
-		comparison := comparison{profile: p.with(definitionRule), rows: map[string]*reports.KindRow{}, ledger: run.ledgerWrites()}
+		comparison := comparison{profile: p.with(definitionRule), rows: map[string]*reports.KindRow{}, ledger: run.ledgerWrites(), losses: map[string]int{}}
 		if err := comparison.run(run.Dir); err != nil {
 			unknown(c, "%s", run.local(firstLine(err.Error())))
 			return
@@ -79,6 +76,11 @@ var fidelityCheck = Check{
 		for _, resource := range unserved {
 			find(c, reports.Finding{Verdict: reports.Failed, Subject: resource, Message: "is a resource that the restored cluster does not serve"})
 		}
+		for _, name := range slices.Sorted(maps.Keys(comparison.losses)) {
+			i := slices.IndexFunc(p.rules, func(r rule) bool { return r.name == name })
+			find(c, reports.Finding{Verdict: reports.Passed, Subject: name,
+				Message: fmt.Sprintf("%s: %s", counted(comparison.losses[name], "object"), p.rules[i].because)})
+		}
 		var doubts []string
 		for _, side := range []struct {
 			name string
@@ -112,6 +114,9 @@ var fidelityCheck = Check{
 		}
 	},
 }
+
+// fidelityProfile is the name of the profile that holds for the drill.
+func (run *Run) fidelityProfile() string { return cmp.Or(run.Scenario.Spec.Objectives.Fidelity, etcdProfile.name) }
 
 func summary(f reports.Finding) string { return f.Subject + ": " + f.Message }
 
@@ -155,6 +160,8 @@ type comparison struct {
 	expectedBefore       map[string]int // expected differences of objects that were there before
 	unexpected, expected []reports.Difference
 	omitted              int
+	// losses are the objects of each rule by which a user loses something.
+	losses map[string]int
 }
 
 func (c *comparison) run(dir string) error {
@@ -193,7 +200,7 @@ func (c *comparison) add(before, after *census.Entry) {
 	resource := resourceOf(e.Key)
 	row := c.row(resource, e.Version)
 	d := reports.Difference{Resource: row.Resource, Namespace: e.Namespace, Name: e.Name}
-	o := object{resource: strings.TrimPrefix(resource, "/"), namespace: e.Namespace, name: e.Name, labels: labels(e.Object)}
+	o := object{resource: strings.TrimPrefix(resource, "/"), namespace: e.Namespace, name: e.Name, labels: labels(e.Object), raw: e.Object}
 	class := changedClass
 	switch {
 	case after == nil:
@@ -208,6 +215,7 @@ func (c *comparison) add(before, after *census.Entry) {
 		by, d.Fields = c.changed(o, before, after)
 	} else if i := slices.IndexFunc(c.profile.rules, func(r rule) bool { return r.covers(o, class) }); i >= 0 {
 		by = &c.profile.rules[i]
+		c.lost(by)
 	}
 	if by != nil {
 		d.Class, d.Rule, d.Because = expectedClass, by.name, by.because+" ("+by.source+")"
@@ -240,27 +248,62 @@ func (c *comparison) list(differences []reports.Difference, d reports.Difference
 
 // changed returns the changes of an object, and a rule when rules allow every one of them.
 func (c *comparison) changed(o object, before, after *census.Entry) (by *rule, fields []reports.FieldChange) {
-	changes := census.FieldChanges(before.Object, after.Object)
+	var changes []census.Change
+	for _, change := range census.FieldChanges(before.Object, after.Object) {
+		changes = append(changes, entries(change)...)
+	}
 	if before.Kind != after.Kind {
 		changes = append(changes, census.Change{Path: "/kind", Class: changedClass, Before: before.Kind, After: after.Kind})
 	}
-	all := len(changes) > 0
+	all, used := len(changes) > 0, map[*rule]bool{}
 	for _, change := range changes {
 		field := reports.FieldChange{Path: change.Path, Before: change.Before, After: change.After, Class: change.Class}
 		i := slices.IndexFunc(c.profile.rules, func(r rule) bool { return r.covers(o, changedClass) && r.allows(change.Path) })
 		if i < 0 {
 			all = false
 		} else {
-			field.Rule = c.profile.rules[i].name
 			by = &c.profile.rules[i]
+			field.Rule = by.name
+			used[by] = true
 		}
 		fields = append(fields, field)
+	}
+	for r := range used {
+		c.lost(r)
 	}
 	if !all {
 		by = nil
 	}
 	return by, fields
 }
+
+// lost counts an object that a rule is about, where a user loses something by it.
+func (c *comparison) lost(by *rule) {
+	if by.loss {
+		c.losses[by.name]++
+	}
+}
+
+// entries of labels or annotations that are there on one side alone, each a change of its own: a rule may allow one and not another.
+func entries(c census.Change) []census.Change {
+	var all map[string]json.RawMessage
+	if c.Path != "/metadata/labels" && c.Path != "/metadata/annotations" || json.Unmarshal([]byte(cmp.Or(c.Before, c.After)), &all) != nil {
+		return []census.Change{c}
+	}
+	var split []census.Change
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		one := census.Change{Path: c.Path + "/" + pointerEscapes.Replace(key), Class: c.Class}
+		if c.Before != "" {
+			one.Before = string(all[key])
+		} else {
+			one.After = string(all[key])
+		}
+		split = append(split, one)
+	}
+	return split
+}
+
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
 
 // describe a difference in one line.
 func describe(d reports.Difference) string {

@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"encoding/json"
 	"path"
 	"slices"
 	"strings"
@@ -30,8 +31,12 @@ type rule struct {
 	names     []string
 	// label is one that the object must carry.
 	label string
+	// when holds for the object as it was, or as it is where it is extra.
+	when func(raw json.RawMessage) bool
 	// classes of difference: lost, extra, changed.
 	classes []string
+	// loss says that a user loses something by it, which is told as a finding.
+	loss bool
 	// fields limits a changed object to JSON pointers, in which * stands for one step and a last ** for all below. A change
 	// of any other field of the object is a difference.
 	fields []string
@@ -72,10 +77,16 @@ func (p *profile) with(r rule) *profile {
 	return &extended
 }
 
+// allows tells whether an object may be lost, or extra.
+func (p *profile) allows(o object, class string) bool {
+	return slices.ContainsFunc(p.rules, func(r rule) bool { return r.covers(o, class) })
+}
+
 // An object that differs.
 type object struct {
 	resource, namespace, name string
 	labels                    map[string]string
+	raw                       json.RawMessage
 }
 
 // covers tells whether the rule is about this object and class of difference.
@@ -90,6 +101,9 @@ func (r *rule) covers(o object, class string) bool {
 		return false
 	}
 	if len(r.names) > 0 && !slices.ContainsFunc(r.names, func(n string) bool { return glob(n, o.name) }) {
+		return false
+	}
+	if r.when != nil && !r.when(o.raw) {
 		return false
 	}
 	_, labelled := o.labels[r.label]

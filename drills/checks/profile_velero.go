@@ -1,6 +1,172 @@
 package checks
 
-// veleroProfile allows what Velero documents that it does not bring back.
+import (
+	"encoding/json"
+	"slices"
+)
+
+// veleroProfile allows what Velero is known not to bring back, and what a fresh cluster has of its own. What a user loses by it is told as a
+// finding of its class. Files are those of the module github.com/vmware-tanzu/velero@v1.18.3.
 var veleroProfile = profile{
 	name: "velero",
+	// A fresh cluster differs from the lost one as one does whose store was restored.
+	rules: slices.Concat(etcdProfile.rules, []rule{
+		{
+			name: "made-anew", because: "Velero makes every object anew, with a UID and a time of its own",
+			source:  "pkg/restore/restore.go, resetMetadata",
+			classes: []string{changedClass}, loss: true,
+			fields: []string{"/metadata/uid", "/metadata/creationTimestamp", "/metadata/generation", "/metadata/generateName"},
+		},
+		{
+			name: "velero-labels", because: "Velero labels what it restores",
+			source:  "pkg/restore/restore.go, addRestoreLabels",
+			classes: []string{changedClass}, fields: []string{"/metadata/labels/velero.io~1backup-name", "/metadata/labels/velero.io~1restore-name"},
+		},
+		{
+			name: "owner-references", because: "Velero drops owner references; controllers that adopt what is theirs write them anew, and others do not",
+			source:  "pkg/restore/restore.go, resetMetadata",
+			classes: []string{changedClass}, loss: true,
+			fields: []string{"/metadata/ownerReferences", "/metadata/ownerReferences/**"},
+		},
+		{
+			name: "status", because: "Velero does not restore status unless restoreStatus asks for it; controllers write it anew, where there are some",
+			source:  "https://velero.io/docs/v1.18/restore-reference/#restore-status-field-of-objects",
+			classes: []string{changedClass}, loss: true,
+			fields: []string{"/status", "/status/**"},
+		},
+		{
+			name: "cluster-ip", because: "a Service gets another cluster IP, unless it is headless",
+			source:    "pkg/restore/actions/service_action.go",
+			resources: []string{"services"}, classes: []string{changedClass}, loss: true,
+			fields: []string{"/spec/clusterIP", "/spec/clusterIPs/**"},
+		},
+		{
+			name: "node-ports", because: "node ports that nobody asked for by number are given out anew, unless preserveNodePorts is set",
+			source:    "pkg/restore/actions/service_action.go",
+			resources: []string{"services"}, classes: []string{changedClass}, loss: true,
+			fields: []string{"/spec/ports/*/nodePort", "/spec/healthCheckNodePort"},
+		},
+		{
+			name: "cluster-ip", because: "a Service gets another cluster IP, and an IPAddress stands for each",
+			source:    "Kubernetes, IPAddress: one for each Service's cluster IP",
+			resources: []string{"networking.k8s.io/ipaddresses"}, classes: []string{lostClass, extraClass},
+		},
+		{
+			name: "pvc-rebound", because: "claims and volumes are bound to each other anew; the selector by which a bound claim found its volume is not backed up",
+			source:    "pkg/restore/actions/pvc_action.go, pkg/restore/restore.go resetVolumeBindingInfo, pkg/backup/actions/backup_pv_action.go",
+			resources: []string{"persistentvolumeclaims", "persistentvolumes"}, classes: []string{changedClass}, loss: true,
+			fields: []string{
+				"/spec/selector", "/spec/claimRef/uid", "/spec/claimRef/resourceVersion",
+				"/metadata/annotations/pv.kubernetes.io~1bind-completed", "/metadata/annotations/pv.kubernetes.io~1bound-by-controller",
+				"/metadata/annotations/volume.beta.kubernetes.io~1storage-provisioner", "/metadata/annotations/volume.kubernetes.io~1storage-provisioner",
+				"/metadata/annotations/volume.kubernetes.io~1selected-node",
+			},
+		},
+		{
+			name: "service-account-token", because: "a token is good for the cluster that issued it: the controller fills the Secret anew, and who held the old one is locked out",
+			source:    "pkg/restore/actions/secret_action.go",
+			resources: []string{"secrets"}, when: isServiceAccountToken, classes: []string{changedClass}, loss: true,
+			fields: []string{"/data/token", "/data/ca.crt", "/metadata/annotations/kubernetes.io~1service-account.uid"},
+		},
+		{
+			name: "completed", because: "Velero does not restore a pod or a job that has come to its end",
+			source:    "pkg/restore/restore.go, isCompleted",
+			resources: []string{"pods", "batch/jobs"}, when: isCompleted, classes: []string{lostClass}, loss: true,
+		},
+		{
+			name: "made-by-controller", because: "its controller makes what it needs, under other names perhaps",
+			source:    "https://velero.io/docs/v1.18/restore-reference/",
+			resources: []string{"pods", "batch/jobs", "apps/replicasets", "apps/controllerrevisions", "discovery.k8s.io/endpointslices"},
+			when:      isControlled, classes: []string{lostClass, extraClass},
+		},
+		{
+			name: "scheduled-anew", because: "Velero frees a pod of its node, and the scheduler finds it one",
+			source:    "pkg/restore/actions/pod_action.go",
+			resources: []string{"pods"}, classes: []string{changedClass}, fields: []string{"/spec/nodeName"},
+		},
+		{
+			name: "job-anew", because: "the label by which a job finds its pods holds the job's UID",
+			source:    "pkg/restore/actions/job_action.go",
+			resources: []string{"batch/jobs"}, classes: []string{changedClass},
+			fields: []string{
+				"/spec/selector/matchLabels/controller-uid", "/spec/selector/matchLabels/batch.kubernetes.io~1controller-uid",
+				"/spec/template/metadata/labels/controller-uid", "/spec/template/metadata/labels/batch.kubernetes.io~1controller-uid",
+				"/metadata/labels/controller-uid", "/metadata/labels/batch.kubernetes.io~1controller-uid",
+			},
+		},
+		{
+			name: "endpoints", because: "they hold the addresses of pods, which are new",
+			source:    "Kubernetes, EndpointSlices: management",
+			resources: []string{"endpoints", "discovery.k8s.io/endpointslices"}, when: followsPods, classes: []string{changedClass},
+			fields: []string{
+				"/subsets", "/subsets/**", "/endpoints", "/endpoints/**",
+				"/metadata/annotations/endpoints.kubernetes.io~1last-change-trigger-time", "/metadata/labels/endpoints.kubernetes.io~1managed-by",
+			},
+		},
+		{
+			name: "cluster-authorities", because: "a fresh cluster has authorities of its own",
+			source:    "Kubernetes, root CA publisher",
+			resources: []string{"configmaps"}, names: []string{"kube-root-ca.crt"}, classes: []string{changedClass}, fields: []string{"/data/ca.crt"},
+		},
+		{
+			name: "cluster-authorities", because: "a fresh cluster has authorities of its own",
+			source:    "Kubernetes, extension API server authentication",
+			resources: []string{"configmaps"}, namespace: "kube-system", names: []string{"extension-apiserver-authentication"}, classes: []string{changedClass},
+			fields: []string{"/data/client-ca-file", "/data/requestheader-client-ca-file"},
+		},
+		{
+			name: "velero-itself", because: "each cluster has a Velero of its own, which keeps its accounts there",
+			source: "pkg/controller/restore_controller.go, nonRestorableResources; `velero install`",
+			resources: []string{
+				"velero.io/backups", "velero.io/restores", "velero.io/backuprepositories", "velero.io/backupstoragelocations",
+				"velero.io/deletebackuprequests", "velero.io/downloadrequests", "velero.io/serverstatusrequests",
+			},
+			namespace: "velero", classes: []string{lostClass, extraClass, changedClass},
+		},
+		{
+			name: "velero-itself", because: "each cluster has a Velero of its own, which reads its settings there",
+			source:    "`velero install`; resource modifiers",
+			resources: []string{"apps/deployments", "apps/replicasets", "secrets", "configmaps"}, namespace: "velero",
+			names:   []string{"velero", "velero-*", "cloud-credentials"},
+			classes: []string{lostClass, extraClass, changedClass},
+		},
+	}),
+}
+
+// A view of an object is what the conditions below look at.
+type view struct {
+	Metadata struct {
+		Labels, Annotations map[string]string
+		OwnerReferences     []struct{ Controller bool }
+	}
+	Type   string
+	Status struct{ Phase, CompletionTime string }
+}
+
+func viewOf(raw json.RawMessage) (v view) {
+	// What does not parse is nothing that a rule allows.
+	_ = json.Unmarshal(raw, &v)
+	return v
+}
+
+func isServiceAccountToken(raw json.RawMessage) bool {
+	return viewOf(raw).Type == "kubernetes.io/service-account-token"
+}
+
+func isCompleted(raw json.RawMessage) bool {
+	s := viewOf(raw).Status
+	return s.Phase == "Succeeded" || s.Phase == "Failed" || s.CompletionTime != ""
+}
+
+func isControlled(raw json.RawMessage) bool {
+	v := viewOf(raw)
+	return slices.ContainsFunc(v.Metadata.OwnerReferences, func(o struct{ Controller bool }) bool { return o.Controller }) || followsPods(raw)
+}
+
+// followsPods tells whether a controller writes these endpoints, and not a user.
+func followsPods(raw json.RawMessage) bool {
+	m := viewOf(raw).Metadata
+	_, triggered := m.Annotations["endpoints.kubernetes.io/last-change-trigger-time"]
+	return triggered || m.Labels["endpoints.kubernetes.io/managed-by"] == "endpoint-controller" ||
+		m.Labels["endpointslice.kubernetes.io/managed-by"] == "endpointslice-controller.k8s.io"
 }

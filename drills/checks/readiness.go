@@ -21,7 +21,8 @@ var readinessCheck = Check{
 		for _, w := range run.survey(evidence.CensusAfterFile).workloads {
 			now[w.key] = w
 		}
-		compared, worse := 0, 0
+		p := profiles[run.fidelityProfile()]
+		compared, worse, left := 0, 0, 0
 		for _, was := range run.survey(evidence.CensusBeforeFile).workloads {
 			if was.ready == 0 {
 				continue
@@ -29,6 +30,10 @@ var readinessCheck = Check{
 			compared++
 			is, there := now[was.key]
 			if there && is.ready >= was.ready {
+				continue
+			}
+			if !there && p != nil && p.allows(was.object, lostClass) {
+				left++
 				continue
 			}
 			worse++
@@ -43,6 +48,8 @@ var readinessCheck = Check{
 			failed(c, "%s less ready than before, first %s", counted(worse, "object"), summary(c.Findings[0]))
 		case compared == 0:
 			unknown(c, "nothing was ready before the failure, so nothing can be compared")
+		case left > 0:
+			passed(c, "%s as ready as before, and %s gone as profile %s allows", counted(compared-left, "object"), counted(left, "object"), p.name)
 		default:
 			passed(c, "%s as ready as before", counted(compared, "object"))
 		}
@@ -52,6 +59,7 @@ var readinessCheck = Check{
 // A workload is an object whose status says how much of it works.
 type workload struct {
 	key, name string
+	object    object
 	// ready of wanted parts. An object that works or does not has one part.
 	ready, wanted int
 	state         string
@@ -102,6 +110,7 @@ func readWorkload(e *census.Entry) (workload, bool) {
 		wanted = *o.Spec.Replicas
 	}
 	w := read(o.Status, wanted)
+	w.object = object{resource: resource, namespace: e.Namespace, name: e.Name, labels: labels(e.Object), raw: e.Object}
 	w.key, w.name = e.Key, label(resourceOf(e.Key), e.Version)+" "+path.Join(e.Namespace, e.Name)
 	return w, true
 }
