@@ -116,7 +116,9 @@ var fidelityCheck = Check{
 }
 
 // fidelityProfile is the name of the profile that holds for the drill.
-func (run *Run) fidelityProfile() string { return cmp.Or(run.Scenario.Spec.Objectives.Fidelity, etcdProfile.name) }
+func (run *Run) fidelityProfile() string {
+	return cmp.Or(run.Scenario.Spec.Objectives.Fidelity, etcdProfile.name)
+}
 
 func summary(f reports.Finding) string { return f.Subject + ": " + f.Message }
 
