@@ -37,11 +37,15 @@ import (
 	"github.com/restore-drill/restore-drill/scenarios"
 )
 
-// faultTimeout bounds how long an injected failure may take to be visible, and how long its sighting may take.
-const faultTimeout = 10 * time.Second
+// injectTimeout bounds the first look at a failure and its injection, sightTimeout how long it may then take to be visible. No machine stalls as
+// long.
+const (
+	injectTimeout = 3 * time.Minute
+	sightTimeout  = 30 * time.Second
+)
 
 // seededTimeout bounds what follows seeding: the ledger's first writes, and the probes' first answers.
-const seededTimeout = time.Minute
+const seededTimeout = 3 * time.Minute
 
 // surveyTimeout bounds the survey. A restored cluster that stops answering leaves the drill unknown, not hanging.
 const surveyTimeout = 5 * time.Minute
@@ -114,6 +118,8 @@ type drill struct {
 	faults           []fault
 	// began and struck tell whether the first fault at the source has begun, and was seen.
 	began, struck bool
+	// said is the tool's last claim.
+	said string
 	// ready is set once the restored cluster's API is.
 	ready atomic.Bool
 	// taking is the number of the backup of the first layer that is being taken.
@@ -326,14 +332,14 @@ func (d *drill) backup(ctx context.Context) error {
 	g.Go(d.step(ctx, "access", "ask the authorizer who may do what", func() error {
 		return access.Read(ctx, d.source.Config(), d.rec.Path(evidence.AccessBackupFile))
 	}))
-	return harness(g.Wait())
-}
-
-func (d *drill) inject(ctx context.Context) error {
 	g.Go(d.step(ctx, "definitions", "read those of custom resources", func() error {
 		_, err := d.readDefinitions(ctx, d.source, evidence.CRDsBeforeFile)
 		return err
 	}))
+	return harness(g.Wait())
+}
+
+func (d *drill) inject(ctx context.Context) error {
 	if err := d.strike(ctx, faults.Change); err != nil {
 		return err
 	}
@@ -421,11 +427,10 @@ func (d *drill) restore(drillCtx context.Context) (err error) {
 // restoreLayer brings one artifact back, and records what the tool says of that.
 func (d *drill) restoreLayer(ctx context.Context, l *layer, running bool) error {
 	claim, err := l.Restore(ctx, l.artifact, d.restored, backups.RestoreOptions{
-		Running:        running,
-		NoRevisionBump: !*d.spec.Restore.RevisionBump,
-		Procedure:      *d.scene.Procedure,
-		Empty:          func(ctx context.Context) error { return harness(d.strike(ctx, faults.Empty)) },
-		Step:           d.beginStep,
+		Running:   running,
+		Procedure: *d.scene.Procedure,
+		Empty:     func(ctx context.Context) error { return harness(d.strike(ctx, faults.Empty)) },
+		Step:      d.beginStep,
 		Reached: func(mark, how string, resolution time.Duration) {
 			d.mark(mark, how, resolution)
 			if mark == evidence.MarkAPIReady {
@@ -451,6 +456,7 @@ func (d *drill) claim(l *layer, operation, said string, err error) {
 			e.Detail = refused.Claim
 		}
 	}
+	d.said = e.Detail
 	d.event(e)
 }
 
@@ -461,9 +467,10 @@ func (d *drill) inPlace() bool { return d.spec.Restore.Into == scenarios.IntoSou
 // workloads are ready, old credentials are good, and every probe passes.
 func (d *drill) awaitService(ctx context.Context) error {
 	cfg := d.restored.Config()
-	g, gctx := errgroup.WithContext(ctx)
+	// When one of these fails the others go on: what is surveyed then is a cluster that has come as far as it will.
+	var g errgroup.Group
 	reach := func(mark, how string, wait func(context.Context) error) error {
-		if err := wait(gctx); err != nil {
+		if err := wait(ctx); err != nil {
 			return fmt.Errorf("%s: %w", mark, err)
 		}
 		d.mark(mark, how, pollInterval)
@@ -490,22 +497,27 @@ func (d *drill) awaitService(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	for last := d.rec.Now(); ; {
+	last := d.rec.Now()
+	return poll(ctx, func() error {
 		asked := d.rec.Now()
 		passed, err := d.probeAll(ctx, d.restored)
 		if passed {
 			d.mark(evidence.MarkServiceBack, "every probe passed in one round", d.rec.Now()-last)
-			return nil
 		}
 		last = asked
-		if wait(ctx, pollInterval) != nil {
-			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
-		}
-	}
+		return err
+	})
 }
 
-// standing tells whether there is a restored cluster to look at, whatever it is worth.
-func (d *drill) standing() bool { return d.ready.Load() || d.inPlace() && d.restored != nil }
+// standing tells whether there is a restored cluster to look at, whatever it is worth. Where the tool says itself that it restored nothing, there is
+// nothing to see.
+func (d *drill) standing() bool {
+	switch d.said {
+	case evidence.Missing, evidence.Refused, evidence.FailedValidation:
+		return false
+	}
+	return d.ready.Load() || d.inPlace() && d.restored != nil
+}
 
 func (d *drill) survey(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, surveyTimeout, fmt.Errorf("not surveyed within %s", surveyTimeout))
@@ -528,10 +540,10 @@ func (d *drill) survey(ctx context.Context) error {
 	g.Go(d.step(gctx, "access", "ask the authorizer who may do what", func() error {
 		return access.Read(gctx, cfg, d.rec.Path(evidence.AccessAfterFile))
 	}))
+	g.Go(d.step(gctx, "definitions", "read those of custom resources, and try every resource under them", func() error { return d.tryDefinitions(gctx) }))
 	g.Go(d.step(gctx, "survivors", "read the ledger's objects back", func() error {
 		return fixtures.ReadSurvivors(gctx, cfg, ledger.Namespace, d.key, d.rec.Path(evidence.SurvivorsFile))
 	}))
-	g.Go(d.step(gctx, "definitions", "read those of custom resources, and try every resource under them", func() error { return d.tryDefinitions(gctx) }))
 	for _, l := range d.layers {
 		if l.spec.Ledger != "" {
 			g.Go(d.step(gctx, "survivors of "+l.Name(), "read that ledger's objects back", func() error {
@@ -540,6 +552,9 @@ func (d *drill) survey(ctx context.Context) error {
 		}
 	}
 	g.Go(d.step(gctx, "store", "compare the store with the artifact, key by key", func() error { return d.compareStores(gctx) }))
+	if d.layers[0].RestoresStore() {
+		g.Go(d.step(gctx, "store health", "ask every member, and compare the API server's lists with the store", func() error { return d.readStoreHealth(gctx) }))
+	}
 	g.Go(d.step(gctx, "probes", "ask once more", func() error {
 		// What they answer is judged later; only an answer that could not be recorded is an error here.
 		if _, err := d.probeAll(gctx, d.restored); errors.As(err, new(harnessError)) {
@@ -607,16 +622,20 @@ func (d *drill) during(ctx context.Context, operation string) error {
 }
 
 func (d *drill) injectOne(ctx context.Context, f fault, scene *faults.Scene) error {
-	if err := d.step(ctx, "inject "+f.Name(), "at the "+f.Strikes().String(), func() error { return d.strikeOne(ctx, f, scene) })(); err != nil {
+	name := evidence.StepInject
+	if f.Strikes() == faults.DuringBackup || f.Strikes() == faults.DuringRestore {
+		name = evidence.StepInjectMeanwhile
+	}
+	if err := d.step(ctx, name+f.Name(), "at the "+f.Strikes().String(), func() error { return d.strikeOne(ctx, f, scene) })(); err != nil {
 		return fmt.Errorf("fault %s: %w", f.Name(), err)
 	}
 	return nil
 }
 
 func (d *drill) strikeOne(ctx context.Context, f fault, scene *faults.Scene) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, faultTimeout, fmt.Errorf("not seen within %s", faultTimeout))
+	injecting, cancel := context.WithTimeoutCause(ctx, injectTimeout, fmt.Errorf("not injected within %s", injectTimeout))
 	defer cancel()
-	before, err := f.Visible(ctx, scene)
+	before, err := f.Visible(injecting, scene)
 	if err != nil {
 		return fmt.Errorf("look before it is injected: %w", err)
 	}
@@ -629,12 +648,14 @@ func (d *drill) strikeOne(ctx context.Context, f fault, scene *faults.Scene) err
 		d.mark(evidence.MarkFaultBegan, f.Name()+": before the first call", 0)
 	}
 	last := d.rec.Now()
-	if err := f.Inject(ctx, scene); err != nil {
+	if err := f.Inject(injecting, scene); err != nil {
 		return err
 	}
 	if f.Strikes() == faults.Source && !d.struck {
 		d.mark(evidence.MarkInjected, f.Name()+": the last call returned", 0)
 	}
+	ctx, cancel = context.WithTimeoutCause(ctx, sightTimeout, fmt.Errorf("not seen within %s", sightTimeout))
+	defer cancel()
 	for {
 		looking := d.rec.Now()
 		after, err := f.Visible(ctx, scene)

@@ -246,6 +246,8 @@ type RTO struct {
 	Seconds float64 `json:"seconds"`
 	// Split holds consecutive intervals that add up to Seconds.
 	Split []Interval `json:"split"`
+	// Aside is the time between failure and recovery that is not counted: the drill broke the restored cluster again, for its next layer.
+	Aside float64 `json:"aside,omitempty"`
 }
 
 // An Interval between two marks.

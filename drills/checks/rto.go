@@ -3,6 +3,7 @@ package checks
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/restore-drill/restore-drill/internal/evidence"
@@ -51,11 +52,16 @@ var rtoCheck = Check{
 				return
 			}
 		}
-		rto := back.At - struck.At
-		r.RTO = &reports.RTO{Seconds: rto.Seconds(), Split: split(run.Events, struck, back)}
+		breaks := run.breaks(struck.At, back.At)
+		aside := breaks.within(struck.At, back.At)
+		rto := back.At - struck.At - aside
+		r.RTO = &reports.RTO{Seconds: rto.Seconds(), Split: split(run.Events, struck, back, breaks), Aside: aside.Seconds()}
 		o := reports.Objective{Measured: seconds(rto), Resolution: seconds(struck.Resolution + back.Resolution),
 			Method: fmt.Sprintf("service restored - struck, on one monotonic clock; struck: %s; restored: %s", struck.Detail, back.Detail)}
-		if gap := (back.Wall.Sub(struck.Wall) - rto).Abs(); gap > maxClockGap {
+		if aside > 0 {
+			o.Method += fmt.Sprintf("; without the %s in which the drill broke the restored cluster again", rounded(aside))
+		}
+		if gap := (back.Wall.Sub(struck.Wall) - rto - aside).Abs(); gap > maxClockGap {
 			unknown(c, "the wall clock and the monotonic clock differ by %.1f s over the recovery: the machine slept, or its clock was set", gap.Seconds())
 			o.Measured = nil
 		} else if target := run.Scenario.Spec.Objectives.RTO; target == nil {
@@ -81,8 +87,36 @@ func within(c *reports.Check, what string, low, measured, high, target time.Dura
 	}
 }
 
+// spans of time, one after the other.
+type spans []struct{ from, to time.Duration }
+
+// within sums up what of the spans lies between two instants.
+func (s spans) within(from, to time.Duration) (sum time.Duration) {
+	for _, span := range s {
+		sum += max(0, min(span.to, to)-max(span.from, from))
+	}
+	return sum
+}
+
+// breaks are the times in a recovery at which the drill broke the restored cluster itself, while nobody restored anything.
+func (run *Run) breaks(from, to time.Duration) (all spans) {
+	for _, s := range run.Events {
+		if s.Kind != evidence.StepStarted || s.At < from || s.At > to ||
+			!strings.HasPrefix(s.Name, evidence.StepInject) || strings.HasPrefix(s.Name, evidence.StepInjectMeanwhile) {
+			continue
+		}
+		for _, e := range run.Events {
+			if e.Kind == evidence.StepEnded && e.Name == s.Name && e.At >= s.At {
+				all = append(all, struct{ from, to time.Duration }{s.At, e.At})
+				break
+			}
+		}
+	}
+	return all
+}
+
 // split is a recovery cut at every mark that was reached in it, in the order of time. It adds up to the whole.
-func split(events []evidence.Event, struck, back evidence.Event) []reports.Interval {
+func split(events []evidence.Event, struck, back evidence.Event, breaks spans) []reports.Interval {
 	marks := []evidence.Event{struck}
 	seen := map[string]bool{struck.Name: true, back.Name: true}
 	for _, e := range events {
@@ -95,7 +129,8 @@ func split(events []evidence.Event, struck, back evidence.Event) []reports.Inter
 	marks = append(marks, back)
 	var intervals []reports.Interval
 	for i, m := range marks[1:] {
-		intervals = append(intervals, reports.Interval{From: marks[i].Name, To: m.Name, Seconds: (m.At - marks[i].At).Seconds()})
+		took := m.At - marks[i].At - breaks.within(marks[i].At, m.At)
+		intervals = append(intervals, reports.Interval{From: marks[i].Name, To: m.Name, Seconds: took.Seconds()})
 	}
 	return intervals
 }

@@ -21,7 +21,14 @@ func Catalogue() map[string]func() Fault {
 		func() Fault { return &EtcdCorrupted{Pages: 8} },
 		func() Fault { return &CRDVersionRemoved{"machines.plant.example.com", "v1beta1", "source"} },
 		func() Fault { return &Nothing{} },
-		func() Fault { return &NamespaceDeleted{"shop"} },
+		func() Fault { return &NamespaceDeleted{Namespace: "shop"} },
+
+		func() Fault { return &StoreObjectRemoved{"velero-backup.json"} },
+		func() Fault { return &StoreObjectDamaged{"NAME.tar.gz", 50} },
+		func() Fault { return &StoreStopped{} },
+		func() Fault { return &StoreCredentialsRotated{} },
+		func() Fault { return &BackupExpired{} },
+		func() Fault { return &VeleroKilled{"restore"} },
 
 		func() Fault { return &EtcdQuotaExhausted{} },
 		func() Fault { return &EtcdFragmented{64} },

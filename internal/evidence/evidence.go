@@ -6,6 +6,7 @@
 //	ledger.jsonl          ledger.Record: intents and outcomes of the writers, fsynced
 //	survivors.jsonl       ledger.Survivor: what was there of them after the restore
 //	census-before.jsonl.zst, census-after.jsonl.zst   census files (package census)
+//	store-health.json     StoreHealth: what the restored store says of itself, and the API server of it
 //	store.json            StoreComparison: the two etcd snapshots, compared key by key
 //	access-backup.jsonl, access-before.jsonl, access-after.jsonl   AccessRule: who may do what, as the authorizer says: after the backup, right
 //	                      before the failure, and after the restore
@@ -39,6 +40,7 @@ const (
 	CensusBeforeFile = "census-before.jsonl.zst"
 	CensusAfterFile  = "census-after.jsonl.zst"
 	StoreFile        = "store.json"
+	StoreHealthFile  = "store-health.json"
 	AccessBackupFile = "access-backup.jsonl"
 	AccessBeforeFile = "access-before.jsonl"
 	AccessAfterFile  = "access-after.jsonl"
@@ -80,6 +82,12 @@ type Header struct {
 
 // HeaderSchema is the format of a run directory. A reader refuses another.
 const HeaderSchema = "restoredrill.io/evidence/v1alpha1"
+
+// Names of the steps in which a fault is injected begin with one of these. Meanwhile is for one that strikes while the tool works on.
+const (
+	StepInject          = "inject "
+	StepInjectMeanwhile = "inject meanwhile "
+)
 
 // Kinds of Event.
 const (
@@ -200,6 +208,46 @@ type StoreKey struct {
 	AfterRevision  int64  `json:"afterRevision,omitempty"`
 	// Encrypted values can only be told to have been rewritten, not whether they still say the same.
 	Encrypted bool `json:"encrypted,omitempty"`
+}
+
+// StoreHealth is what the restored store says of itself, and what the API server above it makes of it.
+type StoreHealth struct {
+	// ClusterID of the store, in hex.
+	ClusterID string        `json:"clusterID"`
+	Members   []StoreMember `json:"members"`
+	// Alarms as "NOSPACE of member 8e9e05c52164694d". Nobody but an operator disarms one.
+	Alarms []string `json:"alarms"`
+	// HashedAt is the revision at which the members were compared, and Divergence how they differ; Undecided is why that is not known.
+	HashedAt   int64  `json:"hashedAt"`
+	Divergence string `json:"divergence,omitempty"`
+	Undecided  string `json:"undecided,omitempty"`
+	// Lists are what the API server lists against the keys of the store.
+	Lists []StoreList `json:"lists"`
+	// APIServers are the addresses that default/kubernetes sends clients to, and LostAPIServers those that were registered when the backup was taken.
+	APIServers     []string `json:"apiServers"`
+	LostAPIServers []string `json:"lostAPIServers"`
+}
+
+// A StoreMember is what one member of the store says; Error is why it says nothing.
+type StoreMember struct {
+	ID    string `json:"id"`
+	Error string `json:"error,omitempty"`
+	// Bytes of its file, and those of them that hold data.
+	Bytes      int64    `json:"bytes"`
+	BytesInUse int64    `json:"bytesInUse"`
+	Complaints []string `json:"complaints,omitempty"`
+}
+
+// A StoreList compares a consistent list of the API server with the keys of the store, as they were just before and just after it. A key that was
+// written in between is in neither of the three.
+type StoreList struct {
+	Resource string `json:"resource"`
+	Listed   int    `json:"listed"`
+	Stored   int    `json:"stored"`
+	// Phantom objects are listed and not in the store; Missing the reverse; Stale are listed as they were at another revision.
+	Phantom []string `json:"phantom"`
+	Missing []string `json:"missing"`
+	Stale   []string `json:"stale"`
 }
 
 // A ToolResult is what a backup tool says of one operation, item by item where it tells.

@@ -108,7 +108,7 @@ func Start(ctx context.Context, o Options) (_ *Store, err error) {
 			"--quiet",
 			"posix", "--dir-perms", "0700", "--file-perms", "0600", "--disable-object-lock-file", "--sidecar", s.place.Dir(metaDir), s.place.Dir(dataDir),
 		},
-		Env: []string{"ROOT_ACCESS_KEY_ID=" + s.access, "ROOT_SECRET_ACCESS_KEY=" + s.secret},
+		Env: environment(s.access, s.secret),
 	})
 	if err := s.process.Start(ctx, nil); err != nil {
 		return nil, err

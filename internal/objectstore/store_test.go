@@ -4,10 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"crypto/tls"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"io/fs"
@@ -69,25 +66,8 @@ func ask(t *testing.T, s *Store, method, path, query, body, secret string) (int,
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, s.Endpoint()+path+"?"+query, strings.NewReader(body))
 	require.NoError(t, err)
-	sum := func(b string) string { d := sha256.Sum256([]byte(b)); return hex.EncodeToString(d[:]) }
-	mac := func(key []byte, b string) []byte {
-		h := hmac.New(sha256.New, key)
-		h.Write([]byte(b))
-		return h.Sum(nil)
-	}
-	now := time.Now().UTC().Format("20060102T150405Z")
-	scope := now[:8] + "/" + s.Region() + "/s3/aws4_request"
-	const signed = "host;x-amz-content-sha256;x-amz-date"
-	canonical := strings.Join([]string{method, path, query, "host:" + request.Host, "x-amz-content-sha256:" + sum(body), "x-amz-date:" + now, "", signed, sum(body)}, "\n")
-	key := []byte("AWS4" + secret)
-	for part := range strings.SplitSeq(scope, "/") {
-		key = mac(key, part)
-	}
 	access, _ := s.Credentials()
-	request.Header.Set("x-amz-date", now)
-	request.Header.Set("x-amz-content-sha256", sum(body))
-	request.Header.Set("Authorization", fmt.Sprintf("AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%x",
-		access, scope, signed, mac(key, "AWS4-HMAC-SHA256\n"+now+"\n"+scope+"\n"+sum(canonical))))
+	sign(request, body, access, secret, time.Now())
 	response, err := s.client.Do(request)
 	require.NoError(t, err)
 	defer response.Body.Close()
@@ -317,4 +297,22 @@ func TestCloseTwice(t *testing.T) {
 	require.NoDirExists(t, filepath.Join(o.StateRoot, o.DrillID))
 	require.FileExists(t, filepath.Join(o.LogDir, "versitygw.log"), "the log outlives the store")
 	require.EqualError(t, s.Component().Start(t.Context(), nil), "start versitygw: "+s.place.Dir()+" was removed")
+}
+
+func TestRotate(t *testing.T) {
+	s, _ := started(t)
+	taken, err := s.Accepts(t.Context())
+	require.NoError(t, err)
+	require.True(t, taken)
+	rightly(t, s, http.MethodPut, "/"+s.Bucket()+"/kept", "", "still there")
+	require.NoError(t, s.Rotate(t.Context()))
+	taken, err = s.Accepts(t.Context())
+	require.NoError(t, err)
+	require.False(t, taken, "the old credentials are still good")
+	objects, err := s.Objects(t.Context())
+	require.NoError(t, err)
+	require.Len(t, objects, 1)
+	require.NoError(t, s.Component().Kill(t.Context()))
+	_, err = s.Accepts(t.Context())
+	require.ErrorContains(t, err, "connection refused")
 }

@@ -58,6 +58,11 @@ func (c *Client) Get(ctx context.Context, resource, name string, o runtime.Objec
 	return c.rest.Get().Namespace(Namespace).Resource(resource).Name(name).Do(ctx).Into(o)
 }
 
+// List reads all objects of a resource into the list.
+func (c *Client) List(ctx context.Context, resource string, list runtime.Object) error {
+	return c.rest.Get().Namespace(Namespace).Resource(resource).Do(ctx).Into(list)
+}
+
 // Delete removes one object. The error is that of the API server: it may say that there is none.
 func (c *Client) Delete(ctx context.Context, resource, name string) error {
 	return c.rest.Delete().Namespace(Namespace).Resource(resource).Name(name).Do(ctx).Error()
