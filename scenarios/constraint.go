@@ -96,6 +96,8 @@ func constraints(v Vocabulary) map[string]constraint {
 		"Expect.backup":         {words: claims, what: "outcome of the tool"},
 		"Expect.verdict":        {words: verdicts, what: "verdict"},
 		"ObjectDeleted.at":      {words: Moments, what: "moment"},
+		"ManifestsApplied.at":   {words: Moments, what: "moment"},
+		"CRDVersionRemoved.at":  {words: Moments, what: "moment"},
 		"FieldChanged.at":       {words: Moments, what: "moment"},
 		"Expect.checks":         {words: outcomes, what: "outcome of a check", keys: v.Checks, keyWhat: "check"},
 

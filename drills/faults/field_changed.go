@@ -25,8 +25,10 @@ type FieldChanged struct {
 	Object string `json:"name,omitempty"`
 	// Path of the field, a JSON pointer; default /data/LOG_LEVEL.
 	Path string `json:"path,omitempty"`
-	// Value that the field gets; null removes it; default sabotaged.
+	// Value that the field gets; default sabotaged.
 	Value json.RawMessage `json:"value,omitempty"`
+	// Remove the field instead of giving it a value; default false.
+	Remove bool `json:"remove,omitempty"`
 	// At is the moment: in the restored cluster (the default), or at the source, or, seeded, there before it is backed up, or in the empty new one.
 	At string `json:"at,omitempty"`
 }
@@ -37,12 +39,9 @@ func (*FieldChanged) Name() string { return "field-changed" }
 // Strikes at the moment that was asked for.
 func (f *FieldChanged) Strikes() Target { return moments[f.At] }
 
-// removes tells whether the field is to go.
-func (f *FieldChanged) removes() bool { return string(f.Value) == "null" }
-
 // Destroys in one sentence.
 func (f *FieldChanged) Destroys() string {
-	if f.removes() {
+	if f.Remove {
 		return fmt.Sprintf("Field %s of %s in the %s is removed.", f.Path, place(f.Kind, f.Namespace, f.Object), f.Strikes())
 	}
 	return fmt.Sprintf("Field %s of %s in the %s is set to %s.", f.Path, place(f.Kind, f.Namespace, f.Object), f.Strikes(), f.Value)
@@ -66,7 +65,7 @@ func (f *FieldChanged) Inject(ctx context.Context, s *Scene) error {
 		return err
 	}
 	operation := map[string]any{"op": "add", "path": f.Path, "value": f.Value}
-	if f.removes() {
+	if f.Remove {
 		operation = map[string]any{"op": "remove", "path": f.Path}
 	}
 	patch, err := json.Marshal([]map[string]any{operation})
@@ -106,7 +105,7 @@ func (f *FieldChanged) Visible(ctx context.Context, s *Scene) (Sighting, error) 
 		return Sighting{}, err
 	}
 	got, there := follow(object, f.Path)
-	if f.removes() {
+	if f.Remove {
 		if there {
 			return Sighting{Detail: fmt.Sprintf("field %s of %s is there", f.Path, where)}, nil
 		}

@@ -43,6 +43,10 @@ func settle(ctx context.Context, client apiextensionsclient.ApiextensionsV1Inter
 	if i < 0 {
 		return nil // there is nothing that could follow
 	}
+	// What is read as it is stored needs no conversion, which may be what is broken.
+	if stored := slices.IndexFunc(d.Spec.Versions, func(v apiextensionsv1.CustomResourceDefinitionVersion) bool { return v.Storage }); d.Spec.Versions[stored].Served {
+		i = stored
+	}
 	version, mark := d.Spec.Versions[i], rand.Text()
 	columns := fmt.Sprintf("/spec/versions/%d/additionalPrinterColumns", i)
 	patch := func(operation map[string]any) error {

@@ -187,7 +187,7 @@ func refused(err error) (causes []string) {
 		return nil
 	}
 	for _, c := range status.Status().Details.Causes {
-		if c.Field != "" {
+		if c.Field != "" && c.Field != "<nil>" { // the latter says that other rules were not looked at
 			causes = append(causes, c.Field+": "+field.ErrorType(c.Type).String())
 		}
 	}

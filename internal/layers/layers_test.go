@@ -20,7 +20,7 @@ var mayImport = map[string][]string{
 	"cmd":             {"drills", "drills/clusters", "scenarios", "reports", "internal/toolchain", "internal/progress", "internal/evidence"},
 	"drills":          {"drills/clusters", "drills/backups", "drills/faults", "drills/checks", "scenarios", "reports", "fixtures", "internal"},
 	"drills/checks":   {"scenarios", "reports", "internal"},
-	"drills/faults":   {"drills/backups", "drills/clusters", "scenarios", "internal"},
+	"drills/faults":   {"drills/backups", "drills/clusters", "scenarios", "fixtures", "internal"},
 	"drills/backups":  {"drills/clusters", "scenarios", "fixtures", "internal"},
 	"drills/clusters": {"internal"},
 	"fixtures":        {"internal"},
