@@ -59,10 +59,10 @@ func (w RestoreWave) Content() string {
 
 // Geometry of the picture, in user units of its viewBox, which are pixels.
 const (
-	netLabel   = 116.0 // names of the namespaces
-	netMissing = 256.0 // column of what is missing
-	netColumn  = 178.0 // column of a wave
-	netGap     = 34.0  // room for the arrows, of a column
+	netLabel   = 112.0 // names of the namespaces
+	netMissing = 244.0 // column of what is missing
+	netColumn  = 162.0 // column of a wave
+	netGap     = 32.0  // room for the arrows, of a column
 	netRow     = 23.0  // a box, and the space below it
 	netBox     = 18.0
 	netPad     = 9.0 // above and below the boxes of a lane
@@ -126,12 +126,7 @@ func newNetwork(d *Dependencies) *network {
 	}
 	n.Width = begin + float64(min(len(waves), maxColumns))*netColumn
 
-	groups := map[int]netTile{}
-	named := map[Object]int{} // of the kinds and namespaces, without names, of the groups
-	for i, g := range d.Groups {
-		named[Object{Kind: g.Kind, Namespace: g.Namespace}] = i
-	}
-	missing := map[int]netTile{}
+	groups, missing := map[int]netTile{}, map[int]netTile{} // by their positions in d
 	y := netTop
 	for i, namespace := range shown {
 		rows := make([]int, maxColumns+1)
@@ -148,7 +143,7 @@ func newNetwork(d *Dependencies) *network {
 				more++
 			default:
 				t := place(0, netLabel, netMissing)
-				t.Text, t.Title, t.Class = short(m.Kind+" "+m.Name, 36), missingTitle(m), "missing"
+				t.Text, t.Title, t.Class = short(m.Kind+" "+m.Name, 32), missingTitle(m), "missing"
 				if m.Since == "before" {
 					t.Class = "before"
 				}
@@ -167,12 +162,12 @@ func newNetwork(d *Dependencies) *network {
 			}
 			column := min(slices.Index(waves, g.Wave), maxColumns-1)
 			t := place(column+1, begin+float64(column)*netColumn, netColumn)
-			t.Text, t.Count = short(g.Kind, 17), fmt.Sprint(g.Objects)
+			t.Text, t.Count = short(g.Kind, 16), fmt.Sprint(g.Objects)
 			t.Title = fmt.Sprintf("%s: %s, up to wave %d", g.Kind, plural(g.Objects, "object"), g.Wave)
 			groups[j] = t
 			n.Boxes = append(n.Boxes, t)
 		}
-		lane := netLane{Y: y, H: 2*netPad + float64(slices.Max(rows))*netRow - (netRow - netBox), Name: short(namespace, 17), Odd: i%2 == 1}
+		lane := netLane{Y: y, H: 2*netPad + float64(slices.Max(rows))*netRow - (netRow - netBox), Name: short(namespace, 16), Odd: i%2 == 1}
 		if namespace == "" {
 			lane.Name = "cluster"
 		}
@@ -184,18 +179,17 @@ func newNetwork(d *Dependencies) *network {
 	for _, l := range d.Links {
 		from, ok := groups[l.From]
 		if to, too := groups[l.To]; ok && too && l.From != l.To {
-			n.link(from, to, "", fmt.Sprintf("%s → %s: %s", from.Text, to.Text, plural(l.References, "reference")))
+			n.link(from, to, "", fmt.Sprintf("%s → %s: %s", d.Groups[l.From].Kind, d.Groups[l.To].Kind, plural(l.References, "reference")))
 		}
 	}
-	for j := range d.Missing {
+	for j, m := range d.Missing {
 		to, drawn := missing[j]
-		var from []int
-		for _, by := range d.Missing[j].By {
-			if i, ok := named[Object{Kind: by.Kind, Namespace: by.Namespace}]; ok && drawn && !slices.Contains(from, i) {
-				from = append(from, i)
-				if t, ok := groups[i]; ok {
-					n.link(t, to, to.Class, to.Title)
-				}
+		linked := map[int]bool{}
+		for _, by := range m.By {
+			i := slices.IndexFunc(d.Groups, func(g DependencyGroup) bool { return g.Kind == by.Kind && g.Namespace == by.Namespace })
+			if from, ok := groups[i]; ok && drawn && !linked[i] {
+				linked[i] = true
+				n.link(from, to, to.Class, to.Title)
 			}
 		}
 	}

@@ -127,7 +127,7 @@ func (a *app) root(arg0 string) *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.binDir, "bin-dir", os.Getenv("RESTORE_DRILL_BIN_DIR"), "directory with the control plane's binaries (RESTORE_DRILL_BIN_DIR)")
 	flags.StringVar(&a.progress, "progress", "auto", "progress on stderr: auto, tty, plain, json or none")
-	root.AddCommand(a.runCommand(), a.judgeCommand(), a.planCommand(), a.scenarioCommand(), a.toolchainCommand(), a.cleanupCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.judgeCommand(), a.graphCommand(), a.planCommand(), a.scenarioCommand(), a.toolchainCommand(), a.cleanupCommand(), a.versionCommand())
 	if display := root.DisplayName(); display != name {
 		for _, cmd := range root.Commands() {
 			cmd.Example = strings.ReplaceAll(cmd.Example, "  restore-drill ", "  "+display+" ")

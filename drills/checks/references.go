@@ -1,7 +1,6 @@
 package checks
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,7 +18,6 @@ var referencesCheck = Check{
 	Judge: func(run *Run, r *reports.Report, c *reports.Check) {
 		before, after := run.survey(evidence.CensusBeforeFile), run.survey(evidence.CensusAfterFile)
 		missing := after.graph.Missing(before.graph)
-		slices.SortStableFunc(missing, func(a, b graph.Missing) int { return cmp.Compare(rank(a), rank(b)) })
 		r.Dependencies = dependencies(after.graph, missing)
 
 		var broken, already []graph.Missing
@@ -76,17 +74,6 @@ var referencesCheck = Check{
 				counted(r.Dependencies.References, "reference"), r.Dependencies.Optional, counted(len(already), "object"))
 		}
 	},
-}
-
-// rank puts first what the restore has to answer for.
-func rank(m graph.Missing) int {
-	switch {
-	case m.State == graph.Unseen || m.Since == graph.Undetermined:
-		return 1
-	case m.Since == graph.Before:
-		return 2
-	}
-	return 0
 }
 
 func describeMissing(m graph.Missing) string {

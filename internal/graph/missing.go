@@ -39,8 +39,9 @@ type Missing struct {
 // maxReferrers of a missing object that are named.
 const maxReferrers = 5
 
-// Missing objects, sorted by namespace, kind and name. What only optional references lead to is not missed. Before, where it is not nil, is the graph
-// of the same cluster at an earlier time.
+// Missing objects: first those that are missed since, then those of which that is not known, then those that were missing before; each sorted by
+// namespace, kind and name. What only optional references lead to is not missed. Before, where it is not nil, is the graph of the same cluster at an
+// earlier time.
 func (g *Graph) Missing(before *Graph) []Missing {
 	type target struct {
 		id, uid uint32
@@ -80,8 +81,20 @@ func (g *Graph) Missing(before *Graph) []Missing {
 			all[i].Since = before.since(all[i].Object, uids[i], failing)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Missing) int { return cmp.Or(a.Object.compare(b.Object), cmp.Compare(a.State, b.State)) })
+	slices.SortStableFunc(all, func(a, b Missing) int {
+		return cmp.Or(cmp.Compare(a.rank(), b.rank()), a.Object.compare(b.Object), cmp.Compare(a.State, b.State))
+	})
 	return all
+}
+
+func (m Missing) rank() int {
+	switch {
+	case m.State == Unseen || m.Since == Undetermined:
+		return 1
+	case m.Since == Before:
+		return 2
+	}
+	return 0
 }
 
 // failing objects are those that some reference needs and does not find.

@@ -24,7 +24,7 @@ func (g *Graph) WriteText(w io.Writer, before *Graph) error {
 			optional++
 		}
 	}
-	fmt.Fprintf(b, "%d objects, %d references, %d of them optional\n", g.Objects(), references, optional)
+	fmt.Fprintf(b, "%s, %s, %d of them optional\n", counted(g.Objects(), "object"), counted(references, "reference"), optional)
 	for _, line := range g.unread {
 		fmt.Fprintf(b, "not read: %s\n", line)
 	}
@@ -52,9 +52,9 @@ func (g *Graph) WriteText(w io.Writer, before *Graph) error {
 	}
 
 	order := g.Order()
-	fmt.Fprintf(b, "\nrestore order: %d waves\n", len(order.Waves))
+	fmt.Fprintf(b, "\nrestore order: %s\n", counted(len(order.Waves), "wave"))
 	for i, wave := range order.Waves {
-		fmt.Fprintf(b, "%4d  %d objects\n", i+1, len(wave))
+		fmt.Fprintf(b, "%4d  %s\n", i+1, counted(len(wave), "object"))
 		kinds := map[string]int{}
 		for _, o := range wave {
 			kinds[o.Type()]++
@@ -81,6 +81,13 @@ func (g *Graph) WriteText(w io.Writer, before *Graph) error {
 		fmt.Fprintf(b, "  %s\n", Join(cycle))
 	}
 	return b.Flush()
+}
+
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // maxJoined objects that are named.
