@@ -51,7 +51,7 @@ func (s *Server) install(ctx context.Context, cfg *rest.Config, store Store) err
 		if err := putDeployment(gctx, client); err != nil {
 			return err
 		}
-		return putCredentials(gctx, client, store.AccessKey, store.SecretKey)
+		return putCredentials(gctx, client, store.credentialsFile())
 	})
 	if err := g.Wait(); err != nil {
 		return err
@@ -145,9 +145,13 @@ func putDeployment(ctx context.Context, client kubernetes.Interface) error {
 	return nil
 }
 
-// putCredentials writes the Secret that the location names, anew when it is there.
-func putCredentials(ctx context.Context, client kubernetes.Interface, access, secret string) error {
-	content := fmt.Sprintf("[default]\naws_access_key_id=%s\naws_secret_access_key=%s\n", access, secret)
+// credentialsFile is the content of AWS's file of that name.
+func (s Store) credentialsFile() string {
+	return fmt.Sprintf("[default]\naws_access_key_id=%s\naws_secret_access_key=%s\n", s.AccessKey, s.SecretKey)
+}
+
+// putCredentials writes the Secret from which `velero install` mounts the file, anew when it is there.
+func putCredentials(ctx context.Context, client kubernetes.Interface, content string) error {
 	o := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: CredentialsSecret, Labels: own},
 		Type:       corev1.SecretTypeOpaque, Data: map[string][]byte{credentialsKey: []byte(content)},
@@ -167,6 +171,9 @@ func putCredentials(ctx context.Context, client kubernetes.Interface, access, se
 //
 // It is made with the phase Available, as an export of another cluster's has it: Velero lists its store once when it starts and then once
 // a minute, whatever backupSyncPeriod says, and passes over a location that was not validated yet. The server validates it all the same.
+//
+// It names no credentials: those are in the file that the server's environment names, as `velero install` has it. Velero writes named ones to a file
+// each time that it uses them, and reads half of it where two of its controllers do so at the same time.
 func (s *Server) putLocation(ctx context.Context, store Store) error {
 	if err := s.Delete(ctx, locations, Location); err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("remove BackupStorageLocation %s: %w", Location, err)
@@ -176,9 +183,6 @@ func (s *Server) putLocation(ctx context.Context, store Store) error {
 		Spec: velerov1.BackupStorageLocationSpec{
 			Provider: "aws", Default: true,
 			Config: map[string]string{"region": store.Region, "s3ForcePathStyle": "true", "s3Url": store.Endpoint},
-			Credential: &corev1.SecretKeySelector{
-				LocalObjectReference: corev1.LocalObjectReference{Name: CredentialsSecret}, Key: credentialsKey,
-			},
 			StorageType: velerov1.StorageType{ObjectStorage: &velerov1.ObjectStorageLocation{Bucket: store.Bucket, CACert: store.CA}},
 		},
 		Status: velerov1.BackupStorageLocationStatus{Phase: velerov1.BackupStorageLocationPhaseAvailable},

@@ -22,7 +22,7 @@ const Namespace = "velero"
 const (
 	// Location is the name of its BackupStorageLocation.
 	Location = "default"
-	// CredentialsSecret holds the store's credentials, in the key credentialsKey.
+	// CredentialsSecret holds the store's credentials, as a file, in the key credentialsKey.
 	CredentialsSecret = "cloud-credentials"
 	credentialsKey    = "cloud"
 )
@@ -48,7 +48,7 @@ type Store struct {
 	Endpoint, Bucket, Region string
 	// CA that signed its certificate, as PEM.
 	CA []byte
-	// AccessKey and SecretKey reach Velero through a Secret in the cluster, and nothing else.
+	// AccessKey and SecretKey reach Velero through a file in its place, and lie in a Secret beside it, as `velero install` has it.
 	AccessKey, SecretKey string
 }
 
@@ -91,6 +91,10 @@ func Install(ctx context.Context, o Options) (_ *Server, err error) {
 	if err := s.install(ctx, o.Config, o.Store); err != nil {
 		return nil, err
 	}
+	credentials := s.place.Dir("credentials")
+	if err := os.WriteFile(credentials, []byte(o.Store.credentialsFile()), 0o600); err != nil {
+		return nil, err
+	}
 	flags := map[string]string{
 		"kubeconfig": o.Kubeconfig, "namespace": Namespace, "plugin-dir": plugins,
 		// A port that is free by construction, as nobody needs to find it; and no profiler.
@@ -102,7 +106,7 @@ func Install(ctx context.Context, o Options) (_ *Server, err error) {
 	s.process = s.place.Process(place.Command{
 		Name: "velero", Path: o.Server, Args: []string{"server"}, Flags: flags, LogFile: o.LogFile,
 		// The sockets of its plugins lie in its working directory; a path from the root would be too long for a socket.
-		Env: []string{"PLUGIN_UNIX_SOCKET_DIR=."},
+		Env: []string{"PLUGIN_UNIX_SOCKET_DIR=.", "AWS_SHARED_CREDENTIALS_FILE=" + credentials},
 	})
 	return s, nil
 }
