@@ -76,9 +76,6 @@ func planDetails(spec scenarios.Spec) (map[string][]string, error) {
 		}
 		d[when] = append(d[when], fmt.Sprintf("%s strikes the %s. Destroys: %s", f.Name(), target, f.Destroys()))
 	}
-	if !*spec.Restore.RevisionBump {
-		d["restore"] = append(d["restore"], "without a revision bump")
-	}
 	return d, nil
 }
 

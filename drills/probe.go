@@ -100,12 +100,17 @@ func compileProbe(p scenarios.Probe) (*probe, error) {
 
 // probeAll asks every probe once, in parallel, and records each answer. The error names those that did not pass.
 func (d *drill) probeAll(ctx context.Context, c clusters.Cluster) (bool, error) {
+	// In place, it is the restored one once the restore has begun.
+	cluster := c.Name()
+	if c == d.restored {
+		cluster = "restored"
+	}
 	results := make([]evidence.ProbeResult, len(d.probes))
 	var wg sync.WaitGroup
 	for i, p := range d.probes {
 		wg.Go(func() {
 			detail, err := p.ask(ctx, c)
-			results[i] = evidence.ProbeResult{Name: p.Name, Cluster: c.Name(), At: d.rec.Now(), Passed: err == nil, Detail: detail}
+			results[i] = evidence.ProbeResult{Name: p.Name, Cluster: cluster, At: d.rec.Now(), Passed: err == nil, Detail: detail}
 			if err != nil {
 				results[i].Detail = err.Error()
 			}
@@ -122,7 +127,7 @@ func (d *drill) probeAll(ctx context.Context, c clusters.Cluster) (bool, error) 
 		}
 	}
 	if len(failed) > 0 {
-		return false, fmt.Errorf("%s cluster: %s", c.Name(), strings.Join(failed, "; "))
+		return false, fmt.Errorf("%s cluster: %s", cluster, strings.Join(failed, "; "))
 	}
 	return true, nil
 }

@@ -43,7 +43,6 @@ func Default(s *Scenario) {
 	fill(&spec.Restore.Into, IntoFresh)
 	fill(&spec.Restore.Version, spec.Cluster.Version)
 	fill(&spec.Restore.EtcdMembers, spec.Cluster.EtcdMembers)
-	point(&spec.Restore.RevisionBump, true)
 	point(&spec.Restore.Timeout, Duration{5 * time.Minute})
 	fill(&spec.Expect.Backup, "completed")
 	fill(&spec.Expect.Tool, "completed")

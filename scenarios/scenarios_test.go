@@ -93,7 +93,7 @@ spec:
 func TestDefaults(t *testing.T) {
 	s, err := Parse("least.yaml", []byte(least), example())
 	require.NoError(t, err)
-	five, two, second, objects, seed, rate, bump := Duration{5 * time.Minute}, Duration{2 * time.Minute}, Duration{time.Second}, 500, int64(1), 20.0, true
+	five, two, second, objects, seed, rate := Duration{5 * time.Minute}, Duration{2 * time.Minute}, Duration{time.Second}, 500, int64(1), 20.0
 	require.Equal(t, Spec{
 		Objectives: Objectives{Fidelity: "etcd"},
 		Cluster:    Cluster{Version: "v1.36.3", EtcdMembers: 1, Nodes: 3, StartTimeout: &two},
@@ -102,7 +102,7 @@ func TestDefaults(t *testing.T) {
 		Ledger:  Ledger{Rate: &rate, Before: &second, After: &second},
 		Backup:  Backup{Method: "etcd", Count: 1, Timeout: &five},
 		Faults:  []Fault{{Name: "etcd-data-lost"}},
-		Restore: Restore{Into: IntoFresh, Version: "v1.36.3", EtcdMembers: 1, RevisionBump: &bump, Timeout: &five},
+		Restore: Restore{Into: IntoFresh, Version: "v1.36.3", EtcdMembers: 1, Timeout: &five},
 		Expect:  Expect{Tool: "completed", Backup: "completed", Verdict: "passed"},
 	}, s.Spec)
 	require.Equal(t, 1024, s.Spec.Seed.PayloadBytes())
@@ -118,17 +118,17 @@ func TestDefaultsLeaveAlone(t *testing.T) {
   cluster: {version: v1.37.0, etcdMembers: 3, nodes: 1, encryption: aescbc, auditLog: true, startTimeout: 1m30s}
   seed: {workloads: [], objects: 0, kinds: [Secret], size: 512B, randomSeed: 0, manifests: [a.yaml]}
   ledger: {rate: 0.5, before: 250ms, after: 0s}
-  restore: {etcdMembers: 1, revisionBump: false, timeout: 1h}
+  restore: {etcdMembers: 1, timeout: 1h}
   expect: {tool: refused, verdict: failed, checks: {rpo: failed, access: skipped}}`, 1)
 	s, err := Parse("all.yaml", []byte(text), example())
 	require.NoError(t, err)
-	zero, half, no, seed := 0, 0.5, false, int64(0)
+	zero, half, seed := 0, 0.5, int64(0)
 	d := func(d time.Duration) *Duration { return &Duration{d} }
 	require.Equal(t, Objectives{RPO: d(0), LostWrites: &zero, Fidelity: "etcd"}, s.Spec.Objectives)
 	require.Equal(t, Cluster{"v1.37.0", 3, 1, "aescbc", true, d(90 * time.Second)}, s.Spec.Cluster)
 	require.Equal(t, Seed{Workloads: []string{}, Objects: &zero, Kinds: []string{"Secret"}, Size: "512B", RandomSeed: &seed, Manifests: []string{"a.yaml"}}, s.Spec.Seed)
 	require.Equal(t, Ledger{&half, d(250 * time.Millisecond), d(0)}, s.Spec.Ledger)
-	require.Equal(t, Restore{Into: IntoFresh, Version: "v1.37.0", EtcdMembers: 1, RevisionBump: &no, Timeout: d(time.Hour)}, s.Spec.Restore)
+	require.Equal(t, Restore{Into: IntoFresh, Version: "v1.37.0", EtcdMembers: 1, Timeout: d(time.Hour)}, s.Spec.Restore)
 	require.Equal(t, Expect{Tool: "refused", Backup: "completed", Verdict: "failed", Checks: map[string]string{"rpo": "failed", "access": "skipped"}}, s.Spec.Expect)
 }
 

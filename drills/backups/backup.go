@@ -93,8 +93,6 @@ type Layer struct {
 type RestoreOptions struct {
 	// Running says that target runs already: it is the source itself, or another layer was restored into it.
 	Running bool
-	// NoRevisionBump leaves the store's revision as the snapshot has it, which misleads clients that saw a later one.
-	NoRevisionBump bool
 	// Procedure is how the restore is carried out, where a fault has somebody carry it out wrongly.
 	Procedure Procedure
 	// Empty is called when target is up and nothing was restored into it yet: a fault strikes there. It is not called by a method that restores
@@ -126,8 +124,18 @@ func (o RestoreOptions) step(name, detail string, do func() error) error {
 	return err
 }
 
-// A Procedure says what is done wrongly in a restore; the zero value is the right way.
+// A Procedure says what is done wrongly in a restore of a store; the zero value is the right way.
 type Procedure struct {
+	// KeepRevision leaves the store's revision as the snapshot has it, which misleads clients that saw a later one.
+	KeepRevision bool
+	// KeepAPIServers leaves the leases of the lost control plane's API servers in the store: default/kubernetes goes on naming them.
+	KeepAPIServers bool
+	// LiveAPIServer has an API server serve the new, empty store, which is then replaced under it.
+	LiveAPIServer bool
+	// OtherDirectory restores into a directory that etcd does not use: it goes on with the data that it has.
+	OtherDirectory bool
+	// LastMember is the artifact that the last member is restored from, where that is another one than the others'.
+	LastMember *Artifact
 }
 
 // ErrRefused is wrapped by an error of Restore that says the tool itself found the artifact unfit: a verdict on the

@@ -370,7 +370,7 @@ func (run *Run) readAccount(a *account, l ledgerEvidence) error {
 	if err != nil {
 		return err
 	}
-	if restored.Revision > 0 && l.layer == "" {
+	if restored.Revision > 0 && l.layer == "" && !run.unreplaced() {
 		disagreements, above := a.Reconcile(restored.Revision)
 		a.disagreements, a.byRevision = disagreements, &above
 	}

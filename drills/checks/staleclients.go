@@ -67,7 +67,7 @@ var staleClientsCheck = Check{
 func (run *Run) reusedRevision() string {
 	store, err := evidence.ReadJSON[evidence.StoreComparison](run.Dir, evidence.StoreFile)
 	a := run.account()
-	if err != nil || a.err != nil {
+	if err != nil || a.err != nil || run.unreplaced() {
 		return ""
 	}
 	var newest *ledger.Write

@@ -290,7 +290,8 @@ type lister struct {
 	secrets bool
 }
 
-// attempts at a list, of which all but the last were answered with 429: a watch cache that still fills up says so.
+// attempts at a list, of which all but the last were answered with 429, by a watch cache that still fills up, or with 504, by one that has not got as
+// far as it was asked for.
 const attempts = 10
 
 // list reads one resource into a part file and returns the number of its objects. After an error the part is worthless.
@@ -314,7 +315,7 @@ func (l *lister) list(ctx context.Context, r resource, file string) (int, error)
 			return l.read(ctx, r, res.Body, file)
 		}
 		refusal := refusal(res)
-		if res.StatusCode != http.StatusTooManyRequests || attempt == attempts {
+		if res.StatusCode != http.StatusTooManyRequests && res.StatusCode != http.StatusGatewayTimeout || attempt == attempts {
 			return 0, refusal
 		}
 		seconds, err := strconv.Atoi(res.Header.Get("Retry-After"))

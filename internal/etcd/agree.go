@@ -29,6 +29,10 @@ type Agreement struct {
 // answerTimeout is how long one member may take over one answer; then it is silent. It covers a stalled machine, and a large store to hash.
 const answerTimeout = 30 * time.Second
 
+// maxRounds of questions. Compactions are minutes apart: members that have caught up with each other, and whose histories begin at different
+// revisions time and again, never were one store.
+const maxRounds = 5
+
 // Agree compares the members' hashes of all data at revision, and at a later one when that is compacted already. Members that do
 // not answer are no disagreement, but one has to answer.
 func Agree(ctx context.Context, endpoints []string, tlsConfig *tls.Config, revision int64) (Agreement, error) {
@@ -37,17 +41,17 @@ func Agree(ctx context.Context, endpoints []string, tlsConfig *tls.Config, revis
 		return Agreement{}, err
 	}
 	defer client.Close()
-	for {
+	for round := 1; ; round++ {
 		answers := make([]answer, len(endpoints))
 		var wg sync.WaitGroup
 		for i, endpoint := range endpoints {
-			wg.Go(func() { answers[i] = ask(ctx, client, endpoint, tlsConfig, revision) })
+			wg.Go(func() { answers[i] = ask(ctx, client, endpoint, tlsConfig, revision, round > 1) })
 		}
 		wg.Wait()
 		if err := ctx.Err(); err != nil {
 			return Agreement{}, fmt.Errorf("compare etcd members at revision %d: %w", revision, err)
 		}
-		agreement, settled, err := compare(revision, answers)
+		agreement, settled, err := compare(revision, answers, round == maxRounds)
 		if settled {
 			return agreement, err
 		}
@@ -71,12 +75,17 @@ type answer struct {
 }
 
 // ask waits for a member that is behind: it answers a linearizable read once it has caught up, and when it still has not got there then, it
-// never will.
-func ask(ctx context.Context, client *clientv3.Client, endpoint string, tlsConfig *tls.Config, revision int64) answer {
+// never will. Abreast has it catch up in any case.
+func ask(ctx context.Context, client *clientv3.Client, endpoint string, tlsConfig *tls.Config, revision int64, abreast bool) answer {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	if err := reach(ctx, endpoint); err != nil {
 		return answer{endpoint: endpoint, err: err}
+	}
+	if abreast {
+		if _, err := Revision(ctx, endpoint, tlsConfig); err != nil {
+			return answer{endpoint: endpoint, err: err}
+		}
 	}
 	for {
 		response, err := client.HashKV(ctx, endpoint, revision)
@@ -96,16 +105,20 @@ func ask(ctx context.Context, client *clientv3.Client, endpoint string, tlsConfi
 	}
 }
 
-// compare is not settled when a compaction makes the answers incomparable.
-func compare(revision int64, answers []answer) (agreement Agreement, settled bool, err error) {
+// compare is not settled when a compaction makes the answers incomparable, but for the last time.
+func compare(revision int64, answers []answer, last bool) (agreement Agreement, settled bool, err error) {
 	agreement = Agreement{Revision: revision, Silent: map[string]error{}}
 	var first *answer
 	var all []string
 	differ := false
 	for _, a := range answers {
 		switch {
-		case errors.Is(a.err, rpctypes.ErrCompacted):
+		case errors.Is(a.err, rpctypes.ErrCompacted) && !last:
 			return Agreement{}, false, nil
+		case errors.Is(a.err, rpctypes.ErrCompacted):
+			differ = true
+			all = append(all, fmt.Sprintf("%s holds no history back to it", a.endpoint))
+			continue
 		case a.err != nil:
 			agreement.Silent[a.endpoint] = a.err
 			continue
@@ -115,13 +128,13 @@ func compare(revision int64, answers []answer) (agreement Agreement, settled boo
 			continue
 		case first == nil:
 			first = &a
-		case a.compacted != first.compacted:
+		case a.compacted != first.compacted && !last:
 			return Agreement{}, false, nil
-		case a.hash != first.hash:
+		case a.compacted != first.compacted, a.hash != first.hash:
 			differ = true
 		}
 		agreement.Members = append(agreement.Members, a.endpoint)
-		all = append(all, fmt.Sprintf("%s has %08x", a.endpoint, a.hash))
+		all = append(all, fmt.Sprintf("%s has %08x since revision %d", a.endpoint, a.hash, a.compacted))
 	}
 	if first == nil && !differ {
 		var errs []error

@@ -70,7 +70,7 @@ func BenchmarkRestore(b *testing.B) {
 				var members []Member
 				for i := range n {
 					name := fmt.Sprintf("etcd-%d", i)
-					members = append(members, Member{name, fmt.Sprintf("http://127.0.0.1:%d", 1+i), filepath.Join(dir, name)})
+					members = append(members, Member{Name: name, PeerURL: fmt.Sprintf("http://127.0.0.1:%d", 1+i), Dir: filepath.Join(dir, name)})
 				}
 				require.NoError(b, Restore(b.Context(), file, members, "token", RevisionBump))
 				require.NoError(b, os.RemoveAll(dir))

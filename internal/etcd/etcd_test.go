@@ -350,7 +350,7 @@ func TestRestoreRefuses(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			damaged := filepath.Join(t.TempDir(), "snapshot.db")
 			require.NoError(t, os.WriteFile(damaged, test.bytes, 0o600))
-			err := Restore(t.Context(), damaged, []Member{{"etcd-0", "http://127.0.0.1:1", filepath.Join(t.TempDir(), "data")}}, "token", RevisionBump)
+			err := Restore(t.Context(), damaged, []Member{{Name: "etcd-0", PeerURL: "http://127.0.0.1:1", Dir: filepath.Join(t.TempDir(), "data")}}, "token", RevisionBump)
 			require.ErrorIs(t, err, ErrRefused)
 			require.ErrorContains(t, err, "member etcd-0: etcdutl refused the snapshot: "+map[bool]string{true: "seek ", false: test.says}[test.says == "invalid argument"])
 			require.ErrorContains(t, err, test.says)
@@ -361,7 +361,7 @@ func TestRestoreRefuses(t *testing.T) {
 func TestRestoreTrouble(t *testing.T) {
 	file, _ := takeSnapshot(t)
 	taken := t.TempDir()
-	err := Restore(t.Context(), file, []Member{{"etcd-0", "http://127.0.0.1:1", taken}}, "token", RevisionBump)
+	err := Restore(t.Context(), file, []Member{{Name: "etcd-0", PeerURL: "http://127.0.0.1:1", Dir: taken}}, "token", RevisionBump)
 	require.ErrorContains(t, err, "file exists")
 	require.NotErrorIs(t, err, ErrRefused)
 
@@ -375,7 +375,7 @@ func TestRestoreTrouble(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err = Restore(ctx, file, []Member{{"etcd-0", "http://127.0.0.1:1", filepath.Join(t.TempDir(), "data")}}, "token", RevisionBump)
+	err = Restore(ctx, file, []Member{{Name: "etcd-0", PeerURL: "http://127.0.0.1:1", Dir: filepath.Join(t.TempDir(), "data")}}, "token", RevisionBump)
 	require.ErrorIs(t, err, context.Canceled)
 	require.NotErrorIs(t, err, ErrRefused)
 }
@@ -386,7 +386,7 @@ func TestRestoreOfNonsenseWithATrailer(t *testing.T) {
 	sum := sha256.Sum256(nonsense)
 	damaged := filepath.Join(t.TempDir(), "snapshot.db")
 	require.NoError(t, os.WriteFile(damaged, append(nonsense, sum[:]...), 0o600))
-	err := Restore(t.Context(), damaged, []Member{{"etcd-0", "http://127.0.0.1:1", filepath.Join(t.TempDir(), "data")}}, "token", RevisionBump)
+	err := Restore(t.Context(), damaged, []Member{{Name: "etcd-0", PeerURL: "http://127.0.0.1:1", Dir: filepath.Join(t.TempDir(), "data")}}, "token", RevisionBump)
 	require.ErrorIs(t, err, ErrRefused)
 	require.ErrorContains(t, err, "panic: failed to open database")
 	require.ErrorContains(t, err, "invalid database")

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,8 @@ var ErrRefused = errors.New("etcdutl refused the snapshot")
 type Member struct {
 	Name    string
 	PeerURL string
+	// File is the snapshot that it is restored from; empty for the one that all are.
+	File string
 	// Dir receives the data directory. It must not exist. After an error it may be half written: the caller removes it.
 	Dir string
 }
@@ -62,7 +65,7 @@ func Restore(ctx context.Context, file string, members []Member, token string, b
 				return err
 			}
 			return restoreMember(snapshot.RestoreConfig{
-				SnapshotPath:        file,
+				SnapshotPath:        cmp.Or(m.File, file),
 				Name:                m.Name,
 				OutputDataDir:       m.Dir,
 				PeerURLs:            []string{m.PeerURL},

@@ -13,10 +13,9 @@ import (
 // masterLeases hold an entry for each API server, by its address.
 const masterLeases = "/registry/masterleases/"
 
-// staleLeases are where a Kubernetes store says who is at work, which nobody of those is after a restore. Keys that end in a slash or a dash
-// are prefixes.
+// staleLeases are where a Kubernetes store says who is at work, which nobody of those is after a restore; masterLeases are too. Keys that end in
+// a slash or a dash are prefixes.
 var staleLeases = []string{
-	masterLeases,                                           // addresses of API servers: default/kubernetes would go on naming them
 	"/registry/peerserverleases/",                          // where API servers reach each other
 	"/registry/leases/kube-system/apiserver-",              // identities of API servers
 	"/registry/leases/kube-system/kube-controller-manager", // leaders: their successors would wait for the leases to run out
@@ -36,13 +35,37 @@ type Dropped struct {
 // would with `kubectl delete lease` before anyone waits for one. Done again it does nothing, as long as no new control plane has begun
 // work.
 func DropStaleLeases(ctx context.Context, endpoints []string, tlsConfig *tls.Config) (d Dropped, err error) {
+	return dropLeases(ctx, endpoints, tlsConfig, append([]string{masterLeases}, staleLeases...))
+}
+
+// OrphanAPIServers leaves the lost control plane's API servers in the store, and detaches their entries from the etcd leases that would have them
+// removed: so they come out of a restore that copies keys alone. The other leases are dropped.
+func OrphanAPIServers(ctx context.Context, endpoints []string, tlsConfig *tls.Config) (d Dropped, err error) {
+	client, err := Connect(endpoints, tlsConfig)
+	if err != nil {
+		return d, err
+	}
+	defer client.Close()
+	lost, err := client.Get(ctx, masterLeases, clientv3.WithPrefix())
+	if err != nil {
+		return d, fmt.Errorf("read who served the API: %w", err)
+	}
+	for _, kv := range lost.Kvs {
+		if _, err := client.Put(ctx, string(kv.Key), string(kv.Value)); err != nil {
+			return d, fmt.Errorf("keep %s: %w", kv.Key, err)
+		}
+	}
+	return dropLeases(ctx, endpoints, tlsConfig, staleLeases)
+}
+
+func dropLeases(ctx context.Context, endpoints []string, tlsConfig *tls.Config, keys []string) (d Dropped, err error) {
 	client, err := Connect(endpoints, tlsConfig)
 	if err != nil {
 		return d, err
 	}
 	defer client.Close()
 	var drop []clientv3.Op
-	for _, key := range staleLeases {
+	for _, key := range keys {
 		opts := []clientv3.OpOption{clientv3.WithPrevKV()}
 		if strings.HasSuffix(key, "/") || strings.HasSuffix(key, "-") {
 			opts = append(opts, clientv3.WithPrefix())
@@ -65,6 +88,28 @@ func DropStaleLeases(ctx context.Context, endpoints []string, tlsConfig *tls.Con
 	return d, nil
 }
 
+// APIServers are the addresses of the API servers that have registered in a Kubernetes store.
+func APIServers(ctx context.Context, endpoints []string, tlsConfig *tls.Config) ([]string, error) {
+	client, err := Connect(endpoints, tlsConfig)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	addresses, _, err := registered(ctx, client)
+	return addresses, err
+}
+
+func registered(ctx context.Context, client *clientv3.Client) (addresses []string, revision int64, err error) {
+	entries, err := client.Get(ctx, masterLeases, clientv3.WithPrefix(), clientv3.WithKeysOnly())
+	if err != nil {
+		return nil, 0, fmt.Errorf("read who serves the API: %w", err)
+	}
+	for _, kv := range entries.Kvs {
+		addresses = append(addresses, strings.TrimPrefix(string(kv.Key), masterLeases))
+	}
+	return addresses, entries.Header.Revision, nil
+}
+
 // AwaitAPIServers returns the addresses of the API servers that are at work on a Kubernetes store, as soon as there is one.
 func AwaitAPIServers(ctx context.Context, endpoints []string, tlsConfig *tls.Config) ([]string, error) {
 	client, err := Connect(endpoints, tlsConfig)
@@ -75,18 +120,11 @@ func AwaitAPIServers(ctx context.Context, endpoints []string, tlsConfig *tls.Con
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for {
-		registered, err := client.Get(ctx, masterLeases, clientv3.WithPrefix(), clientv3.WithKeysOnly())
-		if err != nil {
-			return nil, fmt.Errorf("read who serves the API: %w", err)
+		addresses, revision, err := registered(ctx, client)
+		if err != nil || len(addresses) > 0 {
+			return addresses, err
 		}
-		var addresses []string
-		for _, kv := range registered.Kvs {
-			addresses = append(addresses, strings.TrimPrefix(string(kv.Key), masterLeases))
-		}
-		if len(addresses) > 0 {
-			return addresses, nil
-		}
-		news := <-client.Watch(ctx, masterLeases, clientv3.WithPrefix(), clientv3.WithRev(registered.Header.Revision+1))
+		news := <-client.Watch(ctx, masterLeases, clientv3.WithPrefix(), clientv3.WithRev(revision+1))
 		if err := errors.Join(news.Err(), ctx.Err()); err != nil {
 			return nil, fmt.Errorf("wait for an API server to register: %w", err)
 		}
