@@ -68,17 +68,15 @@ func (f *EtcdCorrupted) Inject(ctx context.Context, s *Scene) error {
 // or only slow: nobody could tell.
 func (*EtcdCorrupted) settle(ctx context.Context, s *Scene, all []clusters.Component) error {
 	var g errgroup.Group
-	store := s.Source.Store()
 	for i, m := range all {
 		g.Go(func() error {
+			asking, stop := context.WithCancel(ctx)
+			defer stop()
+			serves := served(asking, s.Source.Store(), i)
 			for m.Running() && !leaveNoQuorum(ended(all), len(all)) {
-				asked, cancel := context.WithTimeout(ctx, askAgain)
-				_, err := etcd.Revision(asked, store.Endpoints[i], store.TLS)
-				cancel()
-				if err == nil {
-					return nil
-				}
 				select {
+				case <-serves:
+					return nil
 				case <-ctx.Done():
 					return fmt.Errorf("%s neither serves nor has ended since it was started again: %w", m.Name(), context.Cause(ctx))
 				case <-time.After(20 * time.Millisecond):
@@ -88,6 +86,24 @@ func (*EtcdCorrupted) settle(ctx context.Context, s *Scene, all []clusters.Compo
 		})
 	}
 	return g.Wait()
+}
+
+// served is closed once the member answers a read. A question that a dying member leaves unanswered is given up with ctx only.
+func served(ctx context.Context, store clusters.Store, member int) <-chan struct{} {
+	answered := make(chan struct{})
+	go func() {
+		for ctx.Err() == nil {
+			if _, err := etcd.Revision(ctx, store.Endpoints[member], store.TLS); err == nil {
+				close(answered)
+				return
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	return answered
 }
 
 // ended counts the components that do not run.
