@@ -207,9 +207,9 @@ func sabotage(t *testing.T, c clusters.Cluster) {
 	configMap(ledger.Namespace, "delete-000001")
 	require.Equal(t, "between core-000002 and core-000004, 1 are missing", strike("ledger-hole").Detail)
 
-	custom := &faults.ObjectDeleted{APIVersion: "shop.example.com/v1", Kind: "Widget", Namespace: "shop", Object: "x"}
+	custom := &faults.ObjectDeleted{APIVersion: "shop.example.com/v1", Kind: "Widget", Namespace: "shop", Object: "x", At: "restored"}
 	_, err = custom.Visible(t.Context(), scene)
 	require.ErrorContains(t, err, "look up shop.example.com/v1 Widget")
-	cluster := &faults.ObjectDeleted{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRole", Object: "view"}
+	cluster := &faults.ObjectDeleted{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRole", Object: "view", At: "restored"}
 	require.Equal(t, "ClusterRole view is not there", faulttest.Strike(t, cluster, scene).Detail)
 }
