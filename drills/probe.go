@@ -275,8 +275,10 @@ func (p *probe) askCreate(ctx context.Context, cfg *rest.Config) (string, error)
 		return "", fmt.Errorf("%s: no answer: %w", what, err)
 	case err == nil && by != "":
 		return "", fmt.Errorf("%s is admitted, and has to be refused by %s", what, by)
-	case err != nil && (by == "" || !strings.Contains(err.Error(), by)):
+	case err != nil && by == "":
 		return "", fmt.Errorf("%s is refused: %w", what, err)
+	case err != nil && !strings.Contains(err.Error(), by):
+		return "", fmt.Errorf("%s is refused, and not by %s: %w", what, by, err)
 	case err != nil:
 		return fmt.Sprintf("%s is refused: %v", what, err), nil
 	}

@@ -1,9 +1,11 @@
 package backups
 
 import (
+	"bytes"
 	"context"
 	"crypto/aes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -77,6 +79,10 @@ func decrypt(ctx context.Context, cipher, secret, stored string, text []byte) er
 		}
 		open = aescbc.NewCBCTransformer(block)
 	}
-	_, _, err = open.TransformFromStorage(ctx, text, value.DefaultContext(stored))
+	plain, _, err := open.TransformFromStorage(ctx, text, value.DefaultContext(stored))
+	// AES-CBC takes one wrong key in 256 for a right one.
+	if err == nil && !bytes.HasPrefix(plain, []byte("k8s\x00")) && !bytes.HasPrefix(plain, []byte("{")) {
+		err = errors.New("what comes out is no object")
+	}
 	return err
 }

@@ -39,7 +39,7 @@ func start(t *testing.T, members int) clusters.Cluster {
 		StateRoot: t.TempDir(),
 	})
 	c, err := provider.Create(t.Context(), clusters.Spec{
-		Name: "source", DrillID: "faults", LogDir: filepath.Join(t.TempDir(), "logs"), EtcdMembers: members,
+		Name: "source", DrillID: "faults", LogDir: filepath.Join(t.TempDir(), "logs"), EtcdMembers: members, Nodes: 1,
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Delete(context.WithoutCancel(t.Context()))) })

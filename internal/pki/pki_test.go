@@ -184,6 +184,21 @@ func TestExpiredAuthority(t *testing.T) {
 	}
 }
 
+func TestAuthorityUntil(t *testing.T) {
+	m, files := generated(t)
+	ended := time.Now().Add(-time.Hour).Truncate(time.Second).UTC()
+	certPEM, err := m.Authority("etcd/ca").CertPEMUntil(ended)
+	require.NoError(t, err)
+	files["etcd/ca.crt"].Data = certPEM
+	_, err = Read(files)
+	require.EqualError(t, err, "read key material:\netcd/ca.crt expired on "+ended.Format(time.RFC3339)+": every certificate under it is refused")
+	files["etcd/ca.crt"].Data, err = m.Etcd.CertPEMUntil(time.Now().Add(time.Hour))
+	require.NoError(t, err)
+	_, err = Read(files)
+	require.NoError(t, err, "it has the same key")
+	require.Nil(t, m.Authority("ca.crt"))
+}
+
 func TestLeafEndsWithItsAuthority(t *testing.T) {
 	m, _ := generated(t)
 	m.Cluster.cert.NotAfter = time.Now().Add(time.Hour).Truncate(time.Second).UTC()
