@@ -3,7 +3,7 @@ package scenarios
 // VeleroBackup is what of Velero's BackupSpec a scenario may set, under Velero's own names.
 // Source: https://velero.io/docs/v1.18/api-types/backup/
 type VeleroBackup struct {
-	// Schedule in cron's five fields makes it a backup that Velero's own Schedule takes; it takes the first one at once.
+	// Schedule in cron's five fields makes it a backup that Velero's own Schedule takes, which is due when it is made.
 	Schedule string `json:"schedule,omitempty"`
 	// IncludedNamespaces to back up; default all. Names and globs.
 	IncludedNamespaces []string `json:"includedNamespaces,omitempty"`

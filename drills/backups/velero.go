@@ -70,6 +70,9 @@ func (m *Velero) Check(ctx context.Context) error {
 // Store is where the backups lie, once Prepare was called; faults damage and stop it.
 func (m *Velero) Store() *objectstore.Store { return m.store }
 
+// Died delivers an error when the store ends that nobody stopped.
+func (m *Velero) Died() <-chan error { return m.store.Died() }
+
 // Server is the one beside the cluster of that name; nil while none runs there.
 func (m *Velero) Server(cluster string) *velero.Server { return m.servers[cluster] }
 
@@ -178,7 +181,11 @@ func (m *Velero) takeBackup(ctx context.Context, server *velero.Server, name str
 	watched := name
 	if schedule := scheduleOf(m.layer.Backup.Velero); schedule != "" {
 		watched = ""
-		err = server.Create(ctx, velero.Schedules, &velerov1.Schedule{ObjectMeta: meta, Spec: velerov1.ScheduleSpec{Schedule: schedule, Template: spec}})
+		err = takeSchedule(ctx, server, &velerov1.Schedule{
+			ObjectMeta: meta, Spec: velerov1.ScheduleSpec{Schedule: schedule, Template: spec},
+			// One that has missed its time is due now; Velero would wait for the next.
+			Status: velerov1.ScheduleStatus{LastBackup: &metav1.Time{Time: time.Unix(0, 0)}},
+		})
 	} else {
 		err = server.Create(ctx, velero.Backups, &velerov1.Backup{ObjectMeta: meta, Spec: spec})
 	}
@@ -201,6 +208,19 @@ func (m *Velero) takeBackup(ctx context.Context, server *velero.Server, name str
 		o.name = last.Name
 	}
 	return last, m.conclude(&o, err)
+}
+
+// takeSchedule returns when the server has taken a Schedule for good.
+func takeSchedule(ctx context.Context, server *velero.Server, s *velerov1.Schedule) error {
+	if err := server.Create(ctx, velero.Schedules, s); err != nil {
+		return err
+	}
+	return velero.Watch(ctx, server.Client, velero.Schedules, s.Name, func(s *velerov1.Schedule, gone bool) (bool, error) {
+		if gone || s.Status.Phase == velerov1.SchedulePhaseFailedValidation {
+			return false, &ClaimError{evidence.FailedValidation, fmt.Errorf("velero's schedule %s is %s: %s", s.Name, s.Status.Phase, strings.Join(s.Status.ValidationErrors, "; "))}
+		}
+		return s.Status.Phase == velerov1.SchedulePhaseEnabled, nil
+	})
 }
 
 // record what lies in the bucket of the backup.
@@ -245,7 +265,7 @@ func (m *Velero) restore(ctx context.Context, a *Artifact, target clusters.Clust
 	if a.Method != m.Name() || backup == "" {
 		return "", fmt.Errorf("the artifact, of method %q, names no backup of velero's", a.Method)
 	}
-	err := opts.step("verify artifact", "digests of its objects in the bucket, as recorded when it was taken", func() error { return m.verify(ctx, a) })
+	err := opts.step(evidence.StepVerify, "digests of its objects in the bucket, as recorded when it was taken", func() error { return m.verify(ctx, a) })
 	switch {
 	case err == nil:
 		opts.Reached(evidence.MarkArtifactOK, "the SHA-256 of every object in the bucket is the recorded one", 0)

@@ -182,7 +182,7 @@ func (s *Server) putLocation(ctx context.Context, store Store) error {
 		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: Location, Labels: own},
 		Spec: velerov1.BackupStorageLocationSpec{
 			Provider: "aws", Default: true,
-			Config: map[string]string{"region": store.Region, "s3ForcePathStyle": "true", "s3Url": store.Endpoint},
+			Config:      map[string]string{"region": store.Region, "s3ForcePathStyle": "true", "s3Url": store.Endpoint},
 			StorageType: velerov1.StorageType{ObjectStorage: &velerov1.ObjectStorageLocation{Bucket: store.Bucket, CACert: store.CA}},
 		},
 		Status: velerov1.BackupStorageLocationStatus{Phase: velerov1.BackupStorageLocationPhaseAvailable},
