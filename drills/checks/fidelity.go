@@ -33,7 +33,8 @@ var fidelityCheck = Check{
 			unknown(c, "unknown fidelity profile %q (known: %s)", wanted, strings.Join(slices.Sorted(maps.Keys(profiles)), ", "))
 			return
 		}
-		comparison := comparison{profile: p.with(definitionRule), rows: map[string]*reports.KindRow{}, ledger: run.ledgerWrites(), losses: map[string]int{}}
+		comparison := comparison{profile: p.with(definitionRule), rows: map[string]*reports.KindRow{}, ledger: run.ledgerWrites(), losses: map[string]int{},
+			unreadable: run.survey(evidence.CensusAfterFile).tail.Unreadable, unread: map[string]int{}}
 		if err := comparison.run(run.Dir); err != nil {
 			unknown(c, "%s", run.local(firstLine(err.Error())))
 			return
@@ -56,7 +57,7 @@ var fidelityCheck = Check{
 					*side.objects = n.objects
 				}
 			}
-			row.Equal = row.Before - row.Lost - row.Changed - comparison.expectedBefore[resource]
+			row.Equal = row.Before - row.Lost - row.Changed - comparison.expectedBefore[resource] - comparison.unread[resource]
 			unexpected += row.Lost + row.Extra + row.Changed
 			expected += row.Expected
 			equal += row.Equal
@@ -162,6 +163,9 @@ type comparison struct {
 	expectedBefore       map[string]int // expected differences of objects that were there before
 	unexpected, expected []reports.Difference
 	omitted              int
+	// unreadable after; so the objects that there were, counted in unread, are neither back nor lost.
+	unreadable map[string]string
+	unread     map[string]int
 	// losses are the objects of each rule by which a user loses something.
 	losses map[string]int
 }
@@ -201,6 +205,10 @@ func (c *comparison) add(before, after *census.Entry) {
 	}
 	resource := resourceOf(e.Key)
 	row := c.row(resource, e.Version)
+	if _, unreadable := c.unreadable[resource]; unreadable && after == nil {
+		c.unread[resource]++
+		return
+	}
 	d := reports.Difference{Resource: row.Resource, Namespace: e.Namespace, Name: e.Name}
 	o := object{resource: strings.TrimPrefix(resource, "/"), namespace: e.Namespace, name: e.Name, labels: labels(e.Object), raw: e.Object}
 	class := changedClass
