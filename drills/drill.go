@@ -223,6 +223,9 @@ func (d *drill) provision(ctx context.Context) error {
 		if err := l.Prepare(ctx, source); err != nil {
 			return err
 		}
+		if store, ok := l.Method.(interface{ Died() <-chan error }); ok {
+			d.watchStore(ctx, store.Died())
+		}
 	}
 	return d.rec.Put(evidence.HeaderFile, d.header(source.Versions()))
 }

@@ -99,6 +99,17 @@ func (d *drill) watchDeaths(ctx context.Context, c clusters.Cluster, as func(err
 	}()
 }
 
+// watchStore ends the drill when the store of a backup method dies that nobody stopped: it would be taken for the tool's own failure.
+func (d *drill) watchStore(ctx context.Context, died <-chan error) {
+	go func() {
+		select {
+		case err := <-died:
+			d.cancel(harness(fmt.Errorf("object store: %w", err)))
+		case <-ctx.Done():
+		}
+	}()
+}
+
 // expectDeaths stops taking deaths in c for news: it is about to be broken, or torn down.
 func (d *drill) expectDeaths(c clusters.Cluster) {
 	d.mu.Lock()

@@ -37,12 +37,15 @@ var (
 
 const labelLike = "lower case letters, digits and -, at most 63 of them"
 
+// AnyOutcome of a check is as good as another: it depends on the moment at which a fault strikes.
+const AnyOutcome = "any"
+
 // Words that a scenario may use whatever is built in.
 var (
 	encryptions = []string{"secretbox", "aescbc"}
 	claims      = []string{"completed", "partially failed", "failed", "failed validation", "missing", "refused"}
 	verdicts    = []string{"passed", "failed", "unknown"}
-	outcomes    = []string{"passed", "failed", "unknown", "skipped"}
+	outcomes    = []string{"passed", "failed", "unknown", "skipped", AnyOutcome}
 	profiles    = []string{"etcd", "velero", "gitops"}
 	places      = []string{IntoFresh, IntoSource}
 

@@ -241,6 +241,7 @@ type Expect struct {
 	Backup string `json:"backup,omitempty"`
 	// Verdict of the checks: passed (the default), failed or unknown.
 	Verdict string `json:"verdict,omitempty"`
-	// Checks names the checks that must come out other than passed, and how.
+	// Checks names the checks that must come out other than passed, and how; any is for one that may come out so or so, by the moment at which a
+	// fault strikes.
 	Checks map[string]string `json:"checks,omitempty"`
 }

@@ -18,6 +18,7 @@ import (
 	"slices"
 
 	"github.com/restore-drill/restore-drill/internal/etcd"
+	"github.com/restore-drill/restore-drill/internal/evidence"
 )
 
 // Names in an artifact's directory.
@@ -35,7 +36,7 @@ const (
 const partBytes = 16 << 20
 
 // ErrDamaged is wrapped by the error of Verify that says that a file is not as it was recorded.
-var ErrDamaged = errors.New("artifact is not as it was taken")
+var ErrDamaged = errors.New(evidence.Damaged)
 
 // LoadArtifact reads a finished backup. Its files are not verified.
 func LoadArtifact(dir string) (*Artifact, error) {

@@ -213,15 +213,22 @@ func (r *etcdRestore) run(ctx context.Context) error {
 	if err := r.makeStore(ctx); err != nil {
 		return err
 	}
-	var dropped error
-	started := r.target.Start(ctx, func(mark, how string, resolution time.Duration) {
+	starting, stop := context.WithCancel(ctx)
+	defer stop()
+	var unfit error
+	started := r.target.Start(starting, func(mark, how string, resolution time.Duration) {
 		r.Reached(mark, how, resolution)
 		if mark == evidence.MarkStoreServing {
-			dropped = r.step("drop stale leases", "of API servers and leaders that are gone", func() error { return r.dropStaleLeases(ctx) })
+			if unfit = r.tidy(ctx); unfit != nil {
+				stop()
+			}
 		}
 	})
-	if err := errors.Join(started, dropped); err != nil {
-		return err
+	if unfit != nil {
+		return unfit
+	}
+	if started != nil {
+		return started
 	}
 	return r.step("default/kubernetes", "no API server that is gone may be left in it", func() error { return r.awaitEndpoints(ctx) })
 }
@@ -266,7 +273,7 @@ func (r *etcdRestore) makeStore(ctx context.Context) error {
 		digests, tool, laidOut error
 	)
 	wg.Go(func() {
-		digests = r.step("verify artifact", "digests of all files, as recorded when it was taken", func() error { return r.Verify(ctx) })
+		digests = r.step(evidence.StepVerify, "digests of all files, as recorded when it was taken", func() error { return r.Verify(ctx) })
 		if digests == nil {
 			r.Reached(evidence.MarkArtifactOK, "the SHA-256 of every file is the recorded one", 0)
 		}
@@ -340,6 +347,42 @@ func refusal(digests, tool error) error {
 		tool = errors.New("nothing to object to")
 	}
 	return fmt.Errorf("%w: by etcdutl: %w; by the recorded digests: %w", ErrRefused, tool, digests)
+}
+
+// tidy sees to it that the store is one store, and drops from it what nobody may take for the new control plane's.
+func (r *etcdRestore) tidy(ctx context.Context) error {
+	if err := r.step("compare members", "they have to hold the same data before anybody works with it", func() error { return r.compareMembers(ctx) }); err != nil {
+		return err
+	}
+	return r.step("drop stale leases", "of API servers and leaders that are gone", func() error { return r.dropStaleLeases(ctx) })
+}
+
+// memberPoll is how often a member that starts is asked whether it serves.
+const memberPoll = 50 * time.Millisecond
+
+// compareMembers, all of them: the odd one may be the last to serve. etcd's own check at their start lets members pass whose histories begin at
+// different revisions, which is what raising the revision of different snapshots makes of them.
+func (r *etcdRestore) compareMembers(ctx context.Context) error {
+	members, err := r.membersOfTarget()
+	if err != nil || len(members) == 1 {
+		return err
+	}
+	store := r.target.Store()
+	var revision int64
+	for i, endpoint := range store.Endpoints {
+		for revision, err = etcd.Revision(ctx, endpoint, store.TLS); err != nil; revision, err = etcd.Revision(ctx, endpoint, store.TLS) {
+			if !members[i].Running() {
+				return fmt.Errorf("%s ended: %w", members[i].Name(), err)
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("wait for %s to serve: %w: %w", members[i].Name(), context.Cause(ctx), err)
+			case <-time.After(memberPoll):
+			}
+		}
+	}
+	_, err = etcd.Agree(ctx, store.Endpoints, store.TLS, revision)
+	return err
 }
 
 func (r *etcdRestore) dropStaleLeases(ctx context.Context) (err error) {

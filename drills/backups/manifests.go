@@ -117,7 +117,7 @@ func (m *manifestsMethod) Restore(ctx context.Context, a *Artifact, target clust
 }
 
 func (m *manifestsMethod) restore(ctx context.Context, a *Artifact, target clusters.Cluster, opts RestoreOptions) error {
-	if err := opts.step("verify artifact", "digests of all files, as recorded when it was taken", func() error { return a.Verify(ctx) }); err != nil {
+	if err := opts.step(evidence.StepVerify, "digests of all files, as recorded when it was taken", func() error { return a.Verify(ctx) }); err != nil {
 		if errors.Is(err, ErrDamaged) {
 			return &ClaimError{evidence.Refused, fmt.Errorf("%w: %w", ErrRefused, err)}
 		}

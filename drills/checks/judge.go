@@ -10,6 +10,7 @@ import (
 
 	"github.com/restore-drill/restore-drill/internal/evidence"
 	"github.com/restore-drill/restore-drill/reports"
+	"github.com/restore-drill/restore-drill/scenarios"
 )
 
 // Judge reads the run directory, runs every check over it, and assembles the report. It writes nothing, and gives the same report
@@ -259,7 +260,7 @@ func (run *Run) declared(r *reports.Report) reports.Declared {
 		seen[c.Name] = true
 		want, named := expect.Checks[c.Name]
 		switch {
-		case named && want == c.Verdict.String(), !named && (c.Verdict == reports.Passed || c.Verdict == reports.Skipped):
+		case named && (want == c.Verdict.String() || want == scenarios.AnyOutcome), !named && (c.Verdict == reports.Passed || c.Verdict == reports.Skipped):
 		case !named && c.Verdict == reports.Unknown && d.Verdict == reports.Unknown:
 		case named:
 			d.Mismatches = append(d.Mismatches, fmt.Sprintf("check %s is %s, declared: %s", c.Name, c.Verdict, want))

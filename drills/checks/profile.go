@@ -53,7 +53,7 @@ const (
 	expectedClass = "expected"
 )
 
-var profiles = map[string]*profile{etcdProfile.name: &etcdProfile, veleroProfile.name: &veleroProfile}
+var profiles = map[string]*profile{etcdProfile.name: &etcdProfile, veleroProfile.name: &veleroProfile, gitopsProfile.name: &gitopsProfile}
 
 // ledgerRule is not in a profile: it holds for the objects of the ledger alone, and only where the census before does not show them as the
 // artifact holds them. See ledgerWrites.

@@ -83,6 +83,12 @@ type Header struct {
 // HeaderSchema is the format of a run directory. A reader refuses another.
 const HeaderSchema = "restoredrill.io/evidence/v1alpha1"
 
+// StepVerify is the step in which an artifact is compared with the digests recorded when it was taken. Its error holds Damaged where they differ.
+const (
+	StepVerify = "verify artifact"
+	Damaged    = "artifact is not as it was taken"
+)
+
 // Names of the steps in which a fault is injected begin with one of these. Meanwhile is for one that strikes while the tool works on.
 const (
 	StepInject          = "inject "
