@@ -48,6 +48,8 @@ const (
 	lookEvery = 50 * time.Millisecond
 	// canary is the name of the ConfigMap that Observe writes.
 	canary = "stale-client-canary"
+	// noSpace is what the API server passes on of a store that takes no more writes.
+	noSpace = "database space exceeded"
 )
 
 // Deadline for the informer to hold what is there, once the restored cluster serves. One whose watch works takes milliseconds, and one that is told
@@ -227,12 +229,13 @@ func writeCanary(ctx context.Context, fresh *rest.Config) (uid string, err error
 	if err != nil {
 		return "", err
 	}
-	// A store that is busy with an election or its disk may not get to the first; that has no reason in Kubernetes' terms.
+	// A store that is busy with an election or its disk may not get to the first; that has no reason in Kubernetes' terms, and neither has that the store
+	// has no room, which no waiting makes.
 	var last error
 	err = wait.PollUntilContextTimeout(ctx, lookEvery, Deadline, true, func(ctx context.Context) (bool, error) {
 		var written *corev1.ConfigMap
 		if written, last = client.CoreV1().ConfigMaps(ledger.Namespace).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: canary + "-"}}, metav1.CreateOptions{}); last != nil {
-			return apierrors.ReasonForError(last) != metav1.StatusReasonUnknown, nil
+			return apierrors.ReasonForError(last) != metav1.StatusReasonUnknown || strings.Contains(last.Error(), noSpace), nil
 		}
 		uid = string(written.UID)
 		return true, nil

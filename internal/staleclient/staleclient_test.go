@@ -86,7 +86,7 @@ func TestRestoreUnderALiveInformer(t *testing.T) {
 	restoreUnder := func(bump bool) evidence.Informer {
 		target := create(fmt.Sprintf("bump-%t", bump))
 		_, err := backups.NewEtcd().Restore(t.Context(), artifact, target, backups.RestoreOptions{
-			NoRevisionBump: !bump,
+			Procedure: backups.Procedure{KeepRevision: !bump},
 			Reached: func(mark, _ string, _ time.Duration) {
 				if mark == evidence.MarkAPIServing {
 					require.NoError(t, under[bump].Redirect(target.Config().Host))
