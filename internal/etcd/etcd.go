@@ -18,8 +18,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// dialTimeout bounds the connection to one endpoint; the members are on this machine or near it.
-const dialTimeout = 3 * time.Second
+// dialTimeout bounds the connection to one endpoint; the members are on this machine or near it, and it may be busy.
+const dialTimeout = 30 * time.Second
 
 // Connect returns a client of the store at endpoints, which are https URLs. It does not wait for a connection. The caller closes it.
 func Connect(endpoints []string, tlsConfig *tls.Config) (*clientv3.Client, error) {
