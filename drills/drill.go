@@ -152,7 +152,7 @@ func prepare(o Options) (*drill, error) {
 		return nil, fmt.Errorf("make the run's digest key: %w", err)
 	}
 	d.id = fmt.Sprintf("%s-%s-%s", o.Scenario.Metadata.Name, time.Now().UTC().Format("20060102t150405"), strings.ToLower(rand.Text()[:6]))
-	errs := []error{clusters.CheckUpgrade(d.spec.Cluster.Version, d.spec.Restore.Version)}
+	var errs []error
 	for _, l := range layers(d.spec) {
 		method, err := backups.New(backups.Layer{Backup: l.Backup, Velero: l.Velero}, d.env())
 		errs = append(errs, err)
@@ -372,6 +372,9 @@ func (d *drill) inject(ctx context.Context) error {
 		return err
 	}
 	if err := d.strike(ctx, faults.Procedure); err != nil {
+		return err
+	}
+	if err := d.readAPIs(ctx); err != nil {
 		return err
 	}
 	d.expectDeaths(d.source)

@@ -15,9 +15,11 @@ import (
 
 	"github.com/shirou/gopsutil/v4/mem"
 	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 
 	"github.com/restore-drill/restore-drill/drills/clusters"
+	"github.com/restore-drill/restore-drill/internal/apis"
 	"github.com/restore-drill/restore-drill/internal/etcd"
 	"github.com/restore-drill/restore-drill/internal/evidence"
 )
@@ -151,6 +153,27 @@ func killAll(ctx context.Context, c clusters.Cluster) error {
 		}
 	}
 	return g.Wait()
+}
+
+// readAPIs records which APIs of the source the restored cluster will not serve, where that is to run another version of Kubernetes: it is worth
+// knowing before the restore begins.
+func (d *drill) readAPIs(ctx context.Context) error {
+	from, to := d.spec.Cluster.Version, d.spec.Restore.Version
+	if from == to {
+		return nil
+	}
+	client, err := discovery.NewDiscoveryClientForConfig(d.source.Config())
+	if err != nil {
+		return err
+	}
+	removed, err := apis.Removed(ctx, client, to)
+	if err != nil {
+		return err
+	}
+	for _, api := range removed {
+		d.note(fmt.Sprintf("%s no longer serves %s %s", to, api.GroupVersion, api.Kind))
+	}
+	return d.rec.Put(evidence.APIsFile, evidence.APIs{From: from, To: to, Removed: removed})
 }
 
 // identify reads what tells c from any other cluster.

@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -235,6 +236,19 @@ func (d *decoder) layers(spec Spec) {
 		if f.After != "" && d.sound(path) && !slices.Contains(methods[:len(methods)-1], f.After) {
 			d.wrong(path, "no layer comes after %s: nothing would repair what the fault breaks", f.After)
 		}
+	}
+	for i, method := range methods[1:] {
+		if path := fmt.Sprintf("spec.layers[%d].backup.method", i); d.sound(path) && slices.Contains(methods[:i+1], method) {
+			d.wrong(path, "%s is the method of a layer below: its artifacts and logs would meet", method)
+		}
+	}
+	if spec.Restore.Into == IntoSource && spec.Backup.Method == "etcd" && d.sound("spec.restore.into") {
+		d.wrong("spec.restore.into", "an etcd snapshot is restored into a fresh cluster: leave it out")
+	}
+	from, to := cmp.Or(spec.Cluster.Version, DefaultKubernetesVersion), spec.Restore.Version
+	if Older(to, from) && !spec.Restore.Downgrade && d.sound("spec.restore.version") {
+		d.wrong("spec.restore.version", "%s is older than the source's %s, and does not know all that it stored: want %[2]s or later, "+
+			"or set spec.restore.downgrade to see what becomes of it", to, from)
 	}
 }
 

@@ -69,6 +69,9 @@ type Objectives struct {
 	RPO *Duration `json:"rpo,omitempty"`
 	// LostWrites bounds the number of acknowledged writes that are missing after the restore.
 	LostWrites *int `json:"lostWrites,omitempty"`
+	// PointInTime asks for a state that the cluster was in at one moment; default false, which does not hold it against a method that reads object
+	// by object. A snapshot of the store is held to it in any case.
+	PointInTime bool `json:"pointInTime,omitempty"`
 	// Fidelity names the profile of allowed differences: etcd, velero or gitops; the default is that of the backup method.
 	Fidelity string `json:"fidelity,omitempty"`
 }
@@ -157,6 +160,9 @@ type Restore struct {
 	Into string `json:"into,omitempty"`
 	// Version of Kubernetes of the new cluster; default the source's.
 	Version string `json:"version,omitempty"`
+	// Downgrade lets Version be older than the source's, which nobody supports: the scenario is about that.
+	// Source: https://kubernetes.io/releases/version-skew-policy/
+	Downgrade bool `json:"downgrade,omitempty"`
 	// Velero sets how a backup of the method velero is restored, in Velero's own terms.
 	Velero *VeleroRestore `json:"velero,omitempty"`
 	// EtcdMembers of the restored cluster; default: as many as the source had.

@@ -47,7 +47,7 @@ type Check struct {
 
 // All checks, in the order in which they are judged and reported. One may use what those before it put into the report.
 func All() []Check {
-	return []Check{phasesCheck, toolCheck, artifactCheck, freshnessCheck, rtoCheck, rpoCheck, ledgerCheck, layersCheck, driftCheck, fidelityCheck, storeCheck, storeHealthCheck, crdsCheck, referencesCheck,
+	return []Check{phasesCheck, toolCheck, artifactCheck, freshnessCheck, rtoCheck, rpoCheck, ledgerCheck, layersCheck, driftCheck, apisCheck, fidelityCheck, storeCheck, storeHealthCheck, crdsCheck, referencesCheck,
 		readinessCheck, accessCheck, staleClientsCheck, probesCheck}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path"
 	"path/filepath"
@@ -33,7 +34,12 @@ var fidelityCheck = Check{
 			unknown(c, "unknown fidelity profile %q (known: %s)", wanted, strings.Join(slices.Sorted(maps.Keys(profiles)), ", "))
 			return
 		}
-		comparison := comparison{profile: p.with(definitionRule), rows: map[string]*reports.KindRow{}, ledger: run.ledgerWrites(), losses: map[string]int{},
+		touched, told := run.touched(p)
+		p = p.with(definitionRule)
+		if run.upgraded() {
+			p = p.with(versionRules...)
+		}
+		comparison := comparison{profile: p, touched: touched, rows: map[string]*reports.KindRow{}, ledger: run.ledgerWrites(), losses: map[string]int{},
 			unreadable: run.survey(evidence.CensusAfterFile).tail.Unreadable, unread: map[string]int{}}
 		if err := comparison.run(run.Dir); err != nil {
 			unknown(c, "%s", run.local(firstLine(err.Error())))
@@ -97,6 +103,9 @@ var fidelityCheck = Check{
 		if why := run.atNoArtifact(before.head.Revision); why != "" {
 			doubts = append(doubts, why)
 		}
+		if !told {
+			doubts = append(doubts, "velero does not tell what it restored, so what it should have left as it was is not known")
+		}
 		if equal != comparison.equal {
 			doubts = append(doubts, fmt.Sprintf("the censuses do not add up: %d objects are equal, and %d by kind", comparison.equal, equal))
 		}
@@ -156,6 +165,8 @@ func (run *Run) atNoArtifact(revision string) string {
 // A comparison of two censuses under a profile.
 type comparison struct {
 	profile *profile
+	// touched namespaces, to which the profile applies; nil for all.
+	touched map[string]bool
 	ledger  ledgerWrites
 
 	equal                int
@@ -223,8 +234,8 @@ func (c *comparison) add(before, after *census.Entry) {
 		by = &ledgerRule
 	} else if class == changedClass {
 		by, d.Fields = c.changed(o, before, after)
-	} else if i := slices.IndexFunc(c.profile.rules, func(r rule) bool { return r.covers(o, class) }); i >= 0 {
-		by = &c.profile.rules[i]
+	} else if i := slices.IndexFunc(c.rules(o), func(r rule) bool { return r.covers(o, class) }); i >= 0 {
+		by = &c.rules(o)[i]
 		c.lost(by)
 	}
 	if by != nil {
@@ -268,11 +279,11 @@ func (c *comparison) changed(o object, before, after *census.Entry) (by *rule, f
 	all, used := len(changes) > 0, map[*rule]bool{}
 	for _, change := range changes {
 		field := reports.FieldChange{Path: change.Path, Before: change.Before, After: change.After, Class: change.Class}
-		i := slices.IndexFunc(c.profile.rules, func(r rule) bool { return r.covers(o, changedClass) && r.allows(change.Path) })
+		i := slices.IndexFunc(c.rules(o), func(r rule) bool { return r.covers(o, changedClass) && r.allows(change.Path) })
 		if i < 0 {
 			all = false
 		} else {
-			by = &c.profile.rules[i]
+			by = &c.rules(o)[i]
 			field.Rule = by.name
 			used[by] = true
 		}
@@ -285,6 +296,38 @@ func (c *comparison) changed(o object, before, after *census.Entry) (by *rule, f
 		by = nil
 	}
 	return by, fields
+}
+
+// rules for an object: where nothing was restored, all has to be as strictly as it was.
+func (c *comparison) rules(o object) []rule {
+	if c.touched == nil || o.namespace == "" || c.touched[o.namespace] {
+		return c.profile.rules
+	}
+	return etcdProfile.rules
+}
+
+// touched are the namespaces that Velero has put something into, its own among them, where it restored into a cluster that was there: the source
+// in place, or one that a layer below had brought back. Nil is every namespace, as in a fresh cluster or under another profile. It is also nil
+// when Velero does not tell.
+func (run *Run) touched(p *profile) (namespaces map[string]bool, told bool) {
+	if p != &veleroProfile || !run.inPlace() && run.Scenario.Spec.Backup.Method == veleroProfile.name {
+		return nil, true
+	}
+	namespaces = map[string]bool{"velero": true}
+	for n := 0; ; n++ {
+		result, err := evidence.ReadJSON[evidence.ToolResult](run.Dir, evidence.ToolFile(veleroProfile.name, "restore", n))
+		if errors.Is(err, fs.ErrNotExist) && n > 0 {
+			return namespaces, true
+		}
+		if err != nil || result.Objects == nil {
+			return nil, false
+		}
+		for _, o := range result.Objects {
+			if o.Action == "created" || o.Action == "updated" {
+				namespaces[o.Namespace] = true
+			}
+		}
+	}
 }
 
 // lost counts an object that a rule is about, where a user loses something by it.

@@ -71,9 +71,9 @@ var definitionRule = rule{
 }
 
 // under the profile, this is allowed too.
-func (p *profile) with(r rule) *profile {
+func (p *profile) with(more ...rule) *profile {
 	extended := *p
-	extended.rules = append(slices.Clip(p.rules), r)
+	extended.rules = append(slices.Clip(p.rules), more...)
 	return &extended
 }
 

@@ -15,6 +15,7 @@
 //	freshness.json        Freshness: identities of the source and of the restored cluster
 //	informer.json         Informer: the stale client's view against a fresh list
 //	probes.jsonl          ProbeResult, every attempt
+//	apis.json             APIs: which of the source's the restored cluster's version of Kubernetes does not serve, where the versions differ
 //	drift.json            Drift: what lived against what Git says, for the method manifests
 //	tool-*.json           ToolResult: what the backup tool says of one of its operations
 //	artifacts/NAME/       one backup each: artifact.json and the method's own files, 0600 in 0700
@@ -49,6 +50,7 @@ const (
 	CRDsRecreateFile = "crds-recreate.json"
 	FreshnessFile    = "freshness.json"
 	DriftFile        = "drift.json"
+	APIsFile         = "apis.json"
 	InformerFile     = "informer.json"
 	ProbesFile       = "probes.jsonl"
 	ArtifactsDir     = "artifacts"
@@ -295,6 +297,24 @@ type ToolObject struct {
 // ToolFile is the name of the file with the nth result of an operation of a tool.
 func ToolFile(tool, operation string, n int) string {
 	return fmt.Sprintf("tool-%s-%s-%03d.json", tool, operation, n)
+}
+
+// APIs that go with a version of Kubernetes, as they were known before the restore began.
+type APIs struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+	// Removed were served by the source and are not in version To.
+	Removed []RemovedAPI `json:"removed"`
+}
+
+// A RemovedAPI is a resource in one version of its group.
+type RemovedAPI struct {
+	GroupVersion string `json:"groupVersion"`
+	Kind         string `json:"kind"`
+	Resource     string `json:"resource"`
+	// Removed is the release of Kubernetes that did away with it; Replacement is the group and version to use.
+	Removed     string `json:"removed"`
+	Replacement string `json:"replacement,omitempty"`
 }
 
 // Drift compares what lived in the source cluster at the time of the backup with what Git says.
