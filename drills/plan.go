@@ -97,6 +97,9 @@ func objectives(o scenarios.Objectives) string {
 	if o.LostWrites != nil {
 		all = append(all, fmt.Sprintf("at most %d lost writes", *o.LostWrites))
 	}
+	if o.PointInTime {
+		all = append(all, "a point in time")
+	}
 	if o.Fidelity != "" {
 		all = append(all, "fidelity by profile "+o.Fidelity)
 	}

@@ -153,6 +153,7 @@ var ledgerCheck = Check{
 		for _, d := range a.disagreements {
 			find(c, reports.Finding{Subject: d.Write.String(), Message: d.String()})
 		}
+		apart := a.apart(c, run.Scenario.Spec.Objectives.PointInTime)
 		if a.torn {
 			find(c, reports.Finding{Subject: evidence.LedgerFile, Message: a.doubt()})
 		}
@@ -164,16 +165,42 @@ var ledgerCheck = Check{
 			failed(c, "%s, first %s %s: it %s", counted(t.Unexpected, "object")+" nobody wrote so", a.Strangers[0].Class, a.Strangers[0].Name, a.Strangers[0].Why)
 		case t.Holes > 0:
 			failed(c, "%s: missing, while later ones of the same writer are there", counted(t.Holes, "hole"))
+		case apart.Verdict == reports.Failed:
+			failed(c, "%s", apart.Reason)
 		case len(a.disagreements) > 0:
 			unknown(c, "looking and the artifact's revision disagree on %s, first: %s", counted(len(a.disagreements), "write"), a.disagreements[0])
 		case a.doubt() != "":
 			unknown(c, "the account of the writes proves nothing: %s", a.doubt())
+		case apart.Verdict == reports.Unknown:
+			unknown(c, "%s", apart.Reason)
 		case a.byRevision != nil:
 			passed(c, "%s missing, which are exactly those above the artifact's revision; no holes, nothing unexpected%s", counted(t.Missing(), "acknowledged write"), unseen(t))
 		default:
 			passed(c, "%s missing; no holes, nothing unexpected", counted(t.Missing(), "acknowledged write"))
 		}
 	},
+}
+
+// apart tells whether what came back is a point in time, where the artifact alone does not say so; that it is none is a finding in any case, and
+// held against it where that is asked for.
+func (a *account) apart(c *reports.Check, asked bool) (part reports.Check) {
+	part.Verdict = reports.Passed
+	switch s := a.spread; {
+	case s == nil && a.byRevision == nil && asked:
+		unknown(&part, "the artifact has no revision, and none is known from before and after it: whether it is a point in time cannot be told")
+	case s == nil:
+	case s.Missing != nil:
+		part.Reason = fmt.Sprintf("no point in time: the classes end %s apart, for %s is missing while %s, acknowledged that much later, is there",
+			rounded(s.Apart()), s.Missing, s.Kept)
+		if asked {
+			part.Verdict = reports.Failed
+		}
+		find(c, reports.Finding{Verdict: part.Verdict, Subject: s.Missing.String(), Message: part.Reason,
+			Next: "whoever keeps two objects in step has to be quiet while the backup is taken, or be backed up by a snapshot of the store"})
+	case asked && s.Classes < 2:
+		unknown(&part, "%s wrote while the backup was taken: whether it is a point in time cannot be told", counted(s.Classes, "writer"))
+	}
+	return part
 }
 
 // report of an account.

@@ -6,7 +6,8 @@ import (
 )
 
 // veleroProfile allows what Velero is known not to bring back, and what a fresh cluster has of its own. What a user loses by it is told as a
-// finding of its class. Files are those of the module github.com/vmware-tanzu/velero@v1.18.3.
+// finding of its class. In a cluster that was there before the restore, it holds for the namespaces into which Velero restored something, and for
+// what is in none; the neighbours have to be as the profile etcd has it. Files are those of the module github.com/vmware-tanzu/velero@v1.18.3.
 var veleroProfile = profile{
 	name: "velero",
 	// A fresh cluster differs from the lost one as one does whose store was restored.

@@ -329,6 +329,8 @@ type account struct {
 	// byRevision counts the acknowledged writes above the restored artifact's revision; nil where that has none.
 	byRevision    *int
 	disagreements []ledger.Disagreement
+	// spread of the classes, where the artifact was not taken at one revision; nil where it was.
+	spread *ledger.Spread
 }
 
 // account of the drill's own ledger.
@@ -373,6 +375,10 @@ func (run *Run) readAccount(a *account, l ledgerEvidence) error {
 	if restored.Revision > 0 && l.layer == "" && !run.unreplaced() {
 		disagreements, above := a.Reconcile(restored.Revision)
 		a.disagreements, a.byRevision = disagreements, &above
+	}
+	if restored.Window != nil && l.layer == "" {
+		spread := a.Spread(restored.Window.From, restored.Window.To)
+		a.spread = &spread
 	}
 	return nil
 }

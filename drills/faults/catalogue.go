@@ -52,7 +52,7 @@ func Catalogue() map[string]func() Fault {
 		func() Fault { return &RoleBindingRevoked{"vault", "contractor", "contractor", "get", "secrets"} },
 
 		func() Fault { return &ManifestsApplied{At: "empty"} },
-		func() Fault { return &ObjectDeleted{"v1", "ConfigMap", "shop", "web-settings", "restored"} },
+		func() Fault { return &ObjectDeleted{"v1", "ConfigMap", "shop", "web-settings", "restored", false} },
 		func() Fault {
 			return &FieldChanged{"v1", "ConfigMap", "shop", "web-settings", "/data/LOG_LEVEL", []byte(`"sabotaged"`), false, "restored"}
 		},

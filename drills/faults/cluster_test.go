@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/restore-drill/restore-drill/drills/clusters"
@@ -197,6 +198,16 @@ func sabotage(t *testing.T, c clusters.Cluster) {
 	require.Equal(t, "ConfigMap shop/web-settings is not there", strike("object-deleted").Detail)
 	require.Equal(t, "key password of Secret shop/orders-db has the substituted value", strike("secret-changed").Detail)
 	require.Contains(t, strike("rolebinding-added").Detail, "grants admin to user intruder")
+
+	configMap("shop", "held")
+	_, err = client.CoreV1().ConfigMaps("shop").Patch(t.Context(), "held", types.MergePatchType,
+		[]byte(`{"metadata":{"finalizers":["shop.example.com/nobody"]}}`), metav1.PatchOptions{})
+	require.NoError(t, err)
+	held := &faults.ObjectDeleted{APIVersion: "v1", Kind: "ConfigMap", Namespace: "shop", Object: "held", At: "restored", Held: true}
+	require.Equal(t, "ConfigMap shop/held is being deleted, and there", faulttest.Strike(t, held, scene).Detail)
+	held.Object = "web-settings"
+	_, err = held.Visible(t.Context(), scene)
+	require.EqualError(t, err, "ConfigMap shop/web-settings is not there: no finalizer held it")
 
 	hole := &faults.LedgerHole{}
 	require.EqualError(t, hole.Inject(t.Context(), scene), "namespace "+ledger.Namespace+" holds 0 writes of one writer: a hole needs three")

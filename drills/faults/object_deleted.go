@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -19,6 +20,8 @@ type ObjectDeleted struct {
 	Object string `json:"name,omitempty"`
 	// At is the moment: in the restored cluster (the default), or at the source, or, seeded, there before it is backed up, or in the empty new one.
 	At string `json:"at,omitempty"`
+	// Held objects stay for as long as they have a finalizer, and go on being deleted; default false, which is an object that goes.
+	Held bool `json:"held,omitempty"`
 }
 
 // Name in the catalogue.
@@ -32,7 +35,11 @@ func (f *ObjectDeleted) Validate() error { return checkMoment(f.At) }
 
 // Destroys in one sentence.
 func (f *ObjectDeleted) Destroys() string {
-	return place(f.Kind, f.Namespace, f.Object) + " is deleted from the " + f.Strikes().String() + "."
+	s := place(f.Kind, f.Namespace, f.Object) + " is deleted from the " + f.Strikes().String()
+	if f.Held {
+		return s + ", and stays there, held by a finalizer."
+	}
+	return s + "."
 }
 
 // Inject deletes.
@@ -54,8 +61,14 @@ func (f *ObjectDeleted) Visible(ctx context.Context, s *Scene) (Sighting, error)
 	if err != nil {
 		return Sighting{}, err
 	}
-	if o != nil {
-		return Sighting{Detail: place(f.Kind, f.Namespace, f.Object) + " is there"}, nil
+	where := place(f.Kind, f.Namespace, f.Object)
+	switch {
+	case o == nil && f.Held:
+		return Sighting{}, fmt.Errorf("%s is not there: no finalizer held it", where)
+	case o == nil:
+		return Sighting{Visible: true, Detail: where + " is not there"}, nil
+	case f.Held && o.GetDeletionTimestamp() != nil:
+		return Sighting{Visible: true, Detail: where + " is being deleted, and there"}, nil
 	}
-	return Sighting{Visible: true, Detail: place(f.Kind, f.Namespace, f.Object) + " is not there"}, nil
+	return Sighting{Detail: where + " is there"}, nil
 }

@@ -128,6 +128,53 @@ func (d Disagreement) String() string {
 	return fmt.Sprintf("%s is %s, though it is newer than the artifact's revision", d.Write, d.Seen)
 }
 
+// A Spread tells how far apart the classes end in what was restored from a backup that was not taken at one moment.
+type Spread struct {
+	// Missing was written before Kept, which is of another class and is there. They are nil where no such two writes were acknowledged while the
+	// backup was taken: a state with one and without the other never was.
+	Missing, Kept *Write
+	// Classes of which a write was acknowledged meanwhile. With fewer than two, nothing could show.
+	Classes int
+}
+
+// Apart is how much later what is there was acknowledged than what is missing; clients learn of their writes in an order of their own, so two
+// that are close may be 0 apart.
+func (s Spread) Apart() time.Duration { return max(0, s.Kept.Answered-s.Missing.Answered) }
+
+// Spread looks among the writes above revision from, up to revision to: those that were made while the backup was taken. Of all pairs of
+// classes, it is the one that is furthest apart by revision.
+func (a *Account) Spread(from, to int64) Spread {
+	var s Spread
+	first, last := map[string]*Write{}, map[string]*Write{}
+	seen := map[string]bool{}
+	for _, w := range a.Writes {
+		if w.Status != Acknowledged || w.Revision <= from || w.Revision > to {
+			continue
+		}
+		seen[w.Class] = true
+		// The writes of a class come in the order of their revisions.
+		switch {
+		case w.Fate.Missing() && first[w.Class] == nil:
+			first[w.Class] = w
+		case w.Fate == Kept:
+			last[w.Class] = w
+		}
+	}
+	s.Classes = len(seen)
+	for _, missing := range Classes {
+		for _, kept := range Classes {
+			m, k := first[missing], last[kept]
+			if missing == kept || m == nil || k == nil || k.Revision <= m.Revision {
+				continue
+			}
+			if s.Kept == nil || k.Revision-m.Revision > s.Kept.Revision-s.Missing.Revision {
+				s.Missing, s.Kept = m, k
+			}
+		}
+	}
+	return s
+}
+
 // chain is what the records say of one class.
 type chain struct {
 	started, stopped bool

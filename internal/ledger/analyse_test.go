@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -541,6 +542,7 @@ func TestAnHonestRestoreOfAnyHistoryAgreesExactly(t *testing.T) {
 		require.Empty(t, a.Strangers, "seed %d", seed)
 		require.Zero(t, a.Total.Holes, "seed %d", seed)
 		require.Equal(t, above, a.Total.Missing(), "seed %d", seed)
+		require.Nil(t, a.Spread(0, math.MaxInt64).Missing, "seed %d: what was restored is a point in time", seed)
 		lost, resurrected, recovered = lost+a.Total.Lost, resurrected+a.Total.Resurrected, recovered+a.Total.Recovered
 		for _, write := range a.Writes {
 			if write.Status == ledger.Acknowledged && write.Revision != 0 {
@@ -590,6 +592,45 @@ func oracle(writes []*ledger.Write, class string, struck time.Duration) (time.Du
 		}
 	}
 	return struck - best, known
+}
+
+// TestOneClassThatWasReadEarlier is the backup of a tool that reads resource by resource.
+func TestOneClassThatWasReadEarlier(t *testing.T) {
+	found := 0
+	for seed := range uint64(histories) {
+		w := simulate(seed)
+		revisions := slices.Sorted(maps.Keys(w.history))
+		from, to := revisions[w.rng.IntN(len(revisions))], revisions[len(revisions)-1]
+		early := ledger.Classes[w.rng.IntN(len(ledger.Classes))]
+		w.restore(to)
+		maps.DeleteFunc(w.survivors, func(key [2]string, _ ledger.Survivor) bool { return key[0] == early })
+		for key, s := range w.history[from] {
+			if key[0] == early {
+				w.survivors[key] = s
+			}
+		}
+		a, _, _ := w.analyse(t)
+		s := a.Spread(from, to)
+		proof := false
+		for _, missing := range a.Writes {
+			for _, kept := range a.Writes {
+				proof = proof || missing.Class == early && missing.Fate.Missing() && missing.Revision > from &&
+					kept.Class != early && kept.Fate == ledger.Kept && kept.Revision > missing.Revision
+			}
+		}
+		require.Equal(t, proof, s.Missing != nil, "seed %d", seed)
+		if !proof {
+			continue
+		}
+		found++
+		require.Equal(t, early, s.Missing.Class, "seed %d", seed)
+		require.NotEqual(t, early, s.Kept.Class, "seed %d", seed)
+		require.Greater(t, s.Kept.Revision, s.Missing.Revision, "seed %d", seed)
+		require.GreaterOrEqual(t, s.Apart(), time.Duration(0), "seed %d", seed)
+		require.GreaterOrEqual(t, s.Classes, 2, "seed %d", seed)
+		require.Equal(t, ledger.Spread{}, a.Spread(to, to), "seed %d: nothing was written there", seed)
+	}
+	require.Greater(t, found, histories/2)
 }
 
 func TestEveryDishonestRestoreIsFound(t *testing.T) {
