@@ -242,9 +242,6 @@ func (d *decoder) layers(spec Spec) {
 			d.wrong(path, "%s is the method of a layer below: its artifacts and logs would meet", method)
 		}
 	}
-	if spec.Restore.Into == IntoSource && spec.Backup.Method == "etcd" && d.sound("spec.restore.into") {
-		d.wrong("spec.restore.into", "an etcd snapshot is restored into a fresh cluster: leave it out")
-	}
 	from, to := cmp.Or(spec.Cluster.Version, DefaultKubernetesVersion), spec.Restore.Version
 	if Older(to, from) && !spec.Restore.Downgrade && d.sound("spec.restore.version") {
 		d.wrong("spec.restore.version", "%s is older than the source's %s, and does not know all that it stored: want %[2]s or later, "+
