@@ -61,7 +61,7 @@ func TestSchemaAgrees(t *testing.T) {
 		{"objectives: {}", "objectives: {rto: 1m30.5s}", true},
 		{"objectives: {}", "objectives: {rto: 1d}", false},
 		{"objectives: {}", "objectives: {rto: }", false},
-		{"objectives: {}", "objectives: {fidelity: velero}", false},
+		{"objectives: {}", "objectives: {fidelity: exact}", false},
 		{"objectives: {}", "objectives: {lostWrites: -1}", false},
 		{"objectives: {}", "objectives: {}\n  ledger: {rate: 0}", false},
 		{"objectives: {}", "objectives: {}\n  ledger: {rate: 0.1}", true},
