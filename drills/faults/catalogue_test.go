@@ -108,7 +108,7 @@ func TestNew(t *testing.T) {
 	require.Equal(t, "Field /spec/replicas of Deployment shop/web in the restored cluster is set to 7.", f.Destroys())
 
 	for parameters, says := range map[string]string{
-		"etcd-lost":                               `unknown fault "etcd-lost" (known: census-removed, control-plane-lost, etcd-corrupted, `,
+		"etcd-lost":                               `unknown fault "etcd-lost" (known: authority-expired, `,
 		"etcd-corrupted|pages: -1":                "fault etcd-corrupted: pages is -1, want at least 1",
 		"etcd-corrupted|pags: 1":                  "pags",
 		"snapshot-bitrot|bits: -1":                "fault snapshot-bitrot: bits is -1, want at least 1",
