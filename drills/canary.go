@@ -159,8 +159,7 @@ func (c *canary) authenticate(ctx context.Context, cfg *rest.Config) error {
 	if err != nil {
 		return err
 	}
-	var final error
-	err = poll(ctx, func() error {
+	return poll(ctx, func() error {
 		review, err := client.AuthenticationV1().TokenReviews().Create(ctx,
 			&authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: c.token}}, metav1.CreateOptions{})
 		if err != nil {
@@ -169,13 +168,11 @@ func (c *canary) authenticate(ctx context.Context, cfg *rest.Config) error {
 		if review.Status.Authenticated {
 			return nil
 		}
-		if err := knowsSigner(ctx, client, c.token); errors.Is(err, errUnknownSigner) {
-			final = fmt.Errorf("a token minted before the failure is refused: %w", err)
-			return nil
+		if err := knowsSigner(ctx, client, c.token); isFinal(err) {
+			return fmt.Errorf("a token minted before the failure is refused: %w", err)
 		}
 		return fmt.Errorf("a token minted before the failure is refused: %s", review.Status.Error)
 	})
-	return errors.Join(final, err)
 }
 
 // remove takes the canary's objects away again, and returns when they and their pods are gone.
@@ -218,13 +215,20 @@ func ignoreNotFound(err error) error {
 	return err
 }
 
-// poll asks until the answer is nil. When ctx ends first it returns the cause with the last answer that is not of that end.
+// A finalError is an answer that no waiting changes.
+type finalError struct{ error }
+
+func (e finalError) Unwrap() error { return e.error }
+
+func isFinal(err error) bool { return errors.As(err, new(finalError)) }
+
+// poll asks until the answer is nil, or final. When ctx ends first it returns the cause with the last answer that is not of that end.
 func poll(ctx context.Context, ask func() error) error {
 	var last error
 	for {
 		err := ask()
-		if err == nil {
-			return nil
+		if err == nil || isFinal(err) {
+			return err
 		}
 		if last == nil || ctx.Err() == nil {
 			last = err

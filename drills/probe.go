@@ -12,6 +12,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -98,7 +99,7 @@ func compileProbe(p scenarios.Probe) (*probe, error) {
 	return compiled, nil
 }
 
-// probeAll asks every probe once, in parallel, and records each answer. The error names those that did not pass.
+// probeAll asks every probe once, in parallel, and records each answer. The error names those that did not pass, and is final when an answer is.
 func (d *drill) probeAll(ctx context.Context, c clusters.Cluster) (bool, error) {
 	// In place, it is the restored one once the restore has begun.
 	cluster := c.Name()
@@ -106,10 +107,16 @@ func (d *drill) probeAll(ctx context.Context, c clusters.Cluster) (bool, error) 
 		cluster = "restored"
 	}
 	results := make([]evidence.ProbeResult, len(d.probes))
-	var wg sync.WaitGroup
+	var (
+		wg    sync.WaitGroup
+		final atomic.Bool
+	)
 	for i, p := range d.probes {
 		wg.Go(func() {
 			detail, err := p.ask(ctx, c)
+			if isFinal(err) {
+				final.Store(true)
+			}
 			results[i] = evidence.ProbeResult{Name: p.Name, Cluster: cluster, At: d.rec.Now(), Passed: err == nil, Detail: detail}
 			if err != nil {
 				results[i].Detail = err.Error()
@@ -120,14 +127,18 @@ func (d *drill) probeAll(ctx context.Context, c clusters.Cluster) (bool, error) 
 	var failed []string
 	for _, r := range results {
 		if err := d.rec.Append(evidence.ProbesFile, r); err != nil {
-			return false, harness(err)
+			return false, harness(finalError{err})
 		}
 		if !r.Passed {
 			failed = append(failed, fmt.Sprintf("probe %s does not pass: %s", r.Name, r.Detail))
 		}
 	}
 	if len(failed) > 0 {
-		return false, fmt.Errorf("%s cluster: %s", cluster, strings.Join(failed, "; "))
+		err := fmt.Errorf("%s cluster: %s", cluster, strings.Join(failed, "; "))
+		if final.Load() {
+			err = finalError{err}
+		}
+		return false, err
 	}
 	return true, nil
 }
@@ -321,7 +332,7 @@ func (p *probe) askToken(ctx context.Context, cfg *rest.Config) (string, error) 
 	what := fmt.Sprintf("the token that Secret %s/%s held before the failure", p.Token.Namespace, p.Token.Secret)
 	me, err := asClient.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
 	if apierrors.IsUnauthorized(err) {
-		if unknown := knowsSigner(ctx, client, string(p.held)); errors.Is(unknown, errUnknownSigner) {
+		if unknown := knowsSigner(ctx, client, string(p.held)); isFinal(unknown) {
 			err = unknown
 		}
 		return "", fmt.Errorf("%s is refused: %w", what, err)

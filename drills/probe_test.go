@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -193,7 +194,7 @@ func TestTokenProbes(t *testing.T) {
 func TestSigners(t *testing.T) {
 	client := kubernetes.NewForConfigOrDie(apiServer(t, nil, "key-a"))
 	require.NoError(t, knowsSigner(t.Context(), client, token("key-a")))
-	require.ErrorIs(t, knowsSigner(t.Context(), client, token("key-b")), errUnknownSigner)
+	require.True(t, isFinal(knowsSigner(t.Context(), client, token("key-b"))))
 	// What cannot be told is not final.
 	for given, says := range map[string]string{
 		"%":                            "read the head of a token: it is not base64url",
@@ -202,10 +203,12 @@ func TestSigners(t *testing.T) {
 	} {
 		err := knowsSigner(t.Context(), client, given)
 		require.EqualError(t, err, says)
-		require.NotErrorIs(t, err, errUnknownSigner)
+		require.False(t, isFinal(err))
 	}
 	nobody := kubernetes.NewForConfigOrDie(&rest.Config{Host: "https://127.0.0.1:1"})
-	require.NotErrorIs(t, knowsSigner(t.Context(), nobody, token("key-b")), errUnknownSigner)
+	err := knowsSigner(t.Context(), nobody, token("key-b"))
+	require.ErrorContains(t, err, "list the API server's service-account keys: ")
+	require.False(t, isFinal(err))
 }
 
 func TestThePollTellsTheLastAnswerBeforeItsEnd(t *testing.T) {
@@ -219,4 +222,6 @@ func TestThePollTellsTheLastAnswerBeforeItsEnd(t *testing.T) {
 		return ctx.Err()
 	})
 	require.EqualError(t, err, "not restored in time: no available replica")
+	err = poll(t.Context(), func() error { return fmt.Errorf("a token is refused: %w", finalError{errors.New("unknown key")}) })
+	require.EqualError(t, err, "a token is refused: unknown key", "no waiting changes that")
 }

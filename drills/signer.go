@@ -12,12 +12,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// errUnknownSigner is wrapped by the error of knowsSigner that says that an API server does not know the key. That is final: its keys do not
-// change while it runs.
-var errUnknownSigner = errors.New("the API server does not know the key that it was signed with")
-
 // knowsSigner tells whether the API server knows the service-account key that a token was signed with, by the key IDs that stand in the token
-// and in the API server's own list. A nil error says that it does.
+// and in the API server's own list. A nil error says that it does, and a final one that it does not: its keys do not change while it runs.
 func knowsSigner(ctx context.Context, client kubernetes.Interface, token string) error {
 	head, _, _ := strings.Cut(token, ".")
 	raw, err := base64.RawURLEncoding.DecodeString(head)
@@ -48,7 +44,8 @@ func knowsSigner(ctx context.Context, client kubernetes.Interface, token string)
 		return errors.New("list the API server's service-account keys: it names none")
 	}
 	if !slices.Contains(ids, signed.ID) {
-		return fmt.Errorf("%w: service-account key %s (it knows %s)", errUnknownSigner, signed.ID, strings.Join(ids, ", "))
+		return finalError{fmt.Errorf("the API server does not know the key that it was signed with: service-account key %s (it knows %s)",
+			signed.ID, strings.Join(ids, ", "))}
 	}
 	return nil
 }
