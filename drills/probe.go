@@ -353,7 +353,7 @@ func secretValue(ctx context.Context, cfg *rest.Config, namespace, name, key str
 		return nil, err
 	}
 	if len(secret.Data[key]) == 0 {
-		return nil, fmt.Errorf("Secret %s/%s has no key %s", namespace, name, key)
+		return nil, fmt.Errorf("no key %s in Secret %s/%s", key, namespace, name)
 	}
 	return secret.Data[key], nil
 }

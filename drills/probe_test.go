@@ -166,7 +166,7 @@ func TestLoginProbes(t *testing.T) {
 	_, err = p.askLogin(t.Context(), after)
 	require.EqualError(t, err, "the login is refused: key password of Secret shop/db is not what was in force when the cluster was lost")
 	_, err = p.askLogin(t.Context(), apiServer(t, map[string][]byte{"user": []byte("x")}, ""))
-	require.EqualError(t, err, "Secret shop/db has no key password")
+	require.EqualError(t, err, "no key password in Secret shop/db")
 	p.held = nil // as learn does
 	_, err = p.askLogin(t.Context(), after)
 	require.NoError(t, err)
@@ -176,7 +176,7 @@ func TestTokenProbes(t *testing.T) {
 	p, err := compileProbe(scenarios.Probe{Name: "p", Token: &scenarios.TokenProbe{Namespace: "shop", Secret: "db"}})
 	require.NoError(t, err)
 	_, err = p.askToken(t.Context(), apiServer(t, nil, "key-a"))
-	require.EqualError(t, err, "Secret shop/db has no key token")
+	require.EqualError(t, err, "no key token in Secret shop/db")
 	given := map[string][]byte{"token": []byte(token("key-a"))}
 	seen, err := p.askToken(t.Context(), apiServer(t, given, "key-a"))
 	require.NoError(t, err)
