@@ -23,7 +23,7 @@ func Default(s *Scenario) {
 	fill(&spec.Cluster.Version, DefaultKubernetesVersion)
 	fill(&spec.Cluster.EtcdMembers, 1)
 	fill(&spec.Cluster.Nodes, 3)
-	point(&spec.Cluster.StartTimeout, Duration{2 * time.Minute})
+	point(&spec.Cluster.StartTimeout, Duration{5 * time.Minute})
 	if spec.Seed.Workloads == nil {
 		spec.Seed.Workloads = []string{"standard"}
 	}

@@ -88,7 +88,7 @@ type Cluster struct {
 	Encryption string `json:"encryption,omitempty"`
 	// AuditLog turns the API server's audit log on (metadata level).
 	AuditLog bool `json:"auditLog,omitempty"`
-	// StartTimeout bounds the start of a cluster; default 2m.
+	// StartTimeout bounds the start of a cluster; default 5m.
 	StartTimeout *Duration `json:"startTimeout,omitempty"`
 }
 
