@@ -164,6 +164,9 @@ func prepare(o Options) (*drill, error) {
 		if err == nil && f.After != "" && made.Strikes() != faults.Source {
 			errs = append(errs, fmt.Errorf("fault %s strikes the %s: it cannot come after the layer %s", f.Name, made.Strikes(), f.After))
 		}
+		if method := d.layers[0].Method; err == nil && method != nil && made.Strikes() == faults.Empty && (method.RestoresStore() || d.inPlace()) {
+			errs = append(errs, fmt.Errorf("fault %s strikes the %s: with method %s into %s there is none", f.Name, made.Strikes(), method.Name(), d.spec.Restore.Into))
+		}
 		d.faults = append(d.faults, fault{made, f.After})
 	}
 	for _, p := range d.spec.Probes {

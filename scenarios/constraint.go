@@ -100,7 +100,6 @@ func constraints(v Vocabulary) map[string]constraint {
 		"Expect.verdict":        {words: verdicts, what: "verdict"},
 		"ObjectDeleted.at":      {words: Moments, what: "moment"},
 		"ManifestsApplied.at":   {words: Moments, what: "moment"},
-		"CRDVersionRemoved.at":  {words: Moments, what: "moment"},
 		"FieldChanged.at":       {words: Moments, what: "moment"},
 		"Expect.checks":         {words: outcomes, what: "outcome of a check", keys: v.Checks, keyWhat: "check"},
 

@@ -19,7 +19,7 @@ func Catalogue() map[string]func() Fault {
 		func() Fault { return &EtcdDataLost{} },
 		func() Fault { return &EtcdQuorumLost{} },
 		func() Fault { return &EtcdCorrupted{Pages: 8} },
-		func() Fault { return &CRDVersionRemoved{"machines.plant.example.com", "v1beta1", "source"} },
+		func() Fault { return &CRDVersionRemoved{"machines.plant.example.com", "v1beta1"} },
 		func() Fault { return &Nothing{} },
 		func() Fault { return &NamespaceDeleted{Namespace: "shop"} },
 

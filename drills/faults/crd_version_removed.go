@@ -22,34 +22,28 @@ type CRDVersionRemoved struct {
 	Definition string `json:"definition,omitempty"`
 	// Version that goes; default v1beta1.
 	Version string `json:"version,omitempty"`
-	// At is the moment: at the source (the default), or seeded, empty or restored.
-	At string `json:"at,omitempty"`
 }
 
 // Name in the catalogue.
 func (*CRDVersionRemoved) Name() string { return "crd-version-removed" }
 
-// Strikes at the moment that was asked for.
-func (f *CRDVersionRemoved) Strikes() Target { return moments[f.At] }
-
-// Validate the parameters.
-func (f *CRDVersionRemoved) Validate() error { return checkMoment(f.At) }
+// Strikes the source cluster.
+func (*CRDVersionRemoved) Strikes() Target { return Source }
 
 // Destroys in one sentence.
 func (f *CRDVersionRemoved) Destroys() string {
-	return fmt.Sprintf("Version %s of definition %s is removed in the %s, and with it the way to whatever is stored in it.", f.Version, f.Definition, f.Strikes())
+	return fmt.Sprintf("Version %s of definition %s is removed, and with it the way to whatever is stored in it.", f.Version, f.Definition)
 }
 
 func (f *CRDVersionRemoved) client(s *Scene) (apiextensionsclient.CustomResourceDefinitionInterface, dynamic.Interface, error) {
-	cluster, err := s.at(f.Strikes())
+	if s.Source == nil {
+		return nil, nil, errNoSource
+	}
+	client, err := apiextensionsclient.NewForConfig(s.Source.Config())
 	if err != nil {
 		return nil, nil, err
 	}
-	client, err := apiextensionsclient.NewForConfig(cluster.Config())
-	if err != nil {
-		return nil, nil, err
-	}
-	resources, err := dynamic.NewForConfig(cluster.Config())
+	resources, err := dynamic.NewForConfig(s.Source.Config())
 	return client.CustomResourceDefinitions(), resources, err
 }
 

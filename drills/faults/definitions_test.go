@@ -29,7 +29,6 @@ func TestMomentsOfAFault(t *testing.T) {
 	}
 	for name, says := range map[string]string{
 		"object-deleted|at: later":                           `fault object-deleted: at: unknown moment "later"; known: seeded, source, empty, restored`,
-		"crd-version-removed|at: backup":                     `fault crd-version-removed: at: unknown moment "backup"`,
 		"manifests-applied|at: empty":                        "fault manifests-applied: there is nothing to apply: name workloads, or write manifests",
 		"manifests-applied|workloads: [crd]":                 `fault manifests-applied: unknown workload "crd"`,
 		"manifests-applied|manifests: [{apiVersion: v1}]":    "fault manifests-applied: manifests[0]: Object 'Kind' is missing",
