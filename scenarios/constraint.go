@@ -49,9 +49,6 @@ var (
 	profiles    = []string{"etcd", "velero", "gitops"}
 	places      = []string{IntoFresh, IntoSource}
 
-	// Moments at which a fault may strike a running cluster, in the order in which they come.
-	Moments = []string{"seeded", "source", "empty", "restored"}
-
 	patchOperations = []string{"add", "remove", "replace", "move", "copy", "test"}
 )
 
@@ -98,9 +95,6 @@ func constraints(v Vocabulary) map[string]constraint {
 		"Expect.tool":           {words: claims, what: "outcome of the tool"},
 		"Expect.backup":         {words: claims, what: "outcome of the tool"},
 		"Expect.verdict":        {words: verdicts, what: "verdict"},
-		"ObjectDeleted.at":      {words: Moments, what: "moment"},
-		"ManifestsApplied.at":   {words: Moments, what: "moment"},
-		"FieldChanged.at":       {words: Moments, what: "moment"},
 		"Expect.checks":         {words: outcomes, what: "outcome of a check", keys: v.Checks, keyWhat: "check"},
 
 		"VeleroBackup.ttl":                          positive,

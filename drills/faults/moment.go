@@ -9,12 +9,14 @@ import (
 	"github.com/restore-drill/restore-drill/scenarios"
 )
 
-// moments at which a fault that has a parameter for it may strike a running cluster.
+// moments at which a fault that has a parameter for it may strike a running cluster, and their order.
 var moments = map[string]Target{"seeded": Seeded, "source": Source, "empty": Empty, "restored": Restored}
+
+var momentNames = []string{"seeded", "source", "empty", "restored"}
 
 func checkMoment(at string) error {
 	if _, ok := moments[at]; !ok {
-		return fmt.Errorf("at: %s", scenarios.Unknown("moment", at, scenarios.Moments))
+		return fmt.Errorf("at: %s", scenarios.Unknown("moment", at, momentNames))
 	}
 	return nil
 }
