@@ -14,7 +14,7 @@ var artifactCheck = Check{
 	Title: "Was the backup, when it was needed, as it had been taken?",
 	Needs: []string{evidence.TimelineFile},
 	Applies: func(run *Run) string {
-		if _, begun := run.mark(evidence.MarkRestoreStarted, 0); !begun {
+		if _, begun := run.mark(evidence.MarkRestoreStarted, 0); !begun && run.interrupted() == "" {
 			return "no restore began"
 		}
 		return ""

@@ -93,9 +93,9 @@ func (c *processCluster) start(ctx context.Context, reached func(mark, how strin
 	})
 	g.Go(func() error {
 		// Controllers that come too early are refused, and wait longer than they would have had to: their roles come with the store or, in a
-		// new cluster, shortly after the API server serves.
-		_, err := c.watch(ctx, "the API server to let controllers in", controllers,
-			[]string{config.Host + "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-controller-manager"}, http.StatusOK, http.StatusNotFound)
+		// new cluster, shortly after the API server serves. And kube-controller-manager ends when the API server is not healthy within 10 s.
+		// Source: Kubernetes, cmd/kube-controller-manager/app/controllermanager.go, WaitForAPIServer
+		_, err := c.watch(ctx, "the API server to be healthy for controllers", controllers, []string{config.Host + "/healthz"}, http.StatusOK)
 		if err != nil {
 			return err
 		}
