@@ -93,10 +93,10 @@ spec:
 func TestDefaults(t *testing.T) {
 	s, err := Parse("least.yaml", []byte(least), example())
 	require.NoError(t, err)
-	five, two, second, objects, seed, rate := Duration{5 * time.Minute}, Duration{2 * time.Minute}, Duration{time.Second}, 500, int64(1), 20.0
+	five, second, objects, seed, rate := Duration{5 * time.Minute}, Duration{time.Second}, 500, int64(1), 20.0
 	require.Equal(t, Spec{
 		Objectives: Objectives{Fidelity: "etcd"},
-		Cluster:    Cluster{Version: "v1.36.3", EtcdMembers: 1, Nodes: 3, StartTimeout: &two},
+		Cluster:    Cluster{Version: "v1.36.3", EtcdMembers: 1, Nodes: 3, StartTimeout: &five},
 		Seed: Seed{Workloads: []string{"standard"}, Objects: &objects, Kinds: []string{"ConfigMap", "Secret", "ServiceAccount", "Widget"},
 			Size: "1Ki", RandomSeed: &seed},
 		Ledger:  Ledger{Rate: &rate, Before: &second, After: &second},
