@@ -62,6 +62,12 @@ var etcdProfile = profile{
 			fields: []string{"/status/**"},
 		},
 		{
+			name: "quota-counts", because: "the quota controller counts what is used anew when it starts and every five minutes; until then its count may be behind",
+			source:    "Kubernetes, kube-controller-manager --resource-quota-sync-period",
+			resources: []string{"resourcequotas"}, classes: []string{changedClass},
+			fields: []string{"/status/used/**"},
+		},
+		{
 			name: "the-drill-itself", because: "the drill made it after the restore, to see whether the cluster works",
 			source: "restore-drill", namespace: ledger.Namespace, label: "restoredrill.io/drill", classes: []string{extraClass},
 		},
