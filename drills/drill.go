@@ -15,6 +15,7 @@ import (
 	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -143,6 +144,8 @@ type layer struct {
 type fault struct {
 	faults.Fault
 	after string
+	// struck is set once it was injected and seen.
+	struck bool
 }
 
 // prepare makes all mistakes that can be seen without a cluster come out before there is one.
@@ -167,7 +170,7 @@ func prepare(o Options) (*drill, error) {
 		if method := d.layers[0].Method; err == nil && method != nil && made.Strikes() == faults.Empty && (method.RestoresStore() || d.inPlace()) {
 			errs = append(errs, fmt.Errorf("fault %s strikes the %s: with method %s into %s there is none", f.Name, made.Strikes(), method.Name(), d.spec.Restore.Into))
 		}
-		d.faults = append(d.faults, fault{made, f.After})
+		d.faults = append(d.faults, fault{Fault: made, after: f.After})
 	}
 	for _, p := range d.spec.Probes {
 		compiled, err := compileProbe(p)
@@ -292,7 +295,8 @@ func (d *drill) seed(ctx context.Context) error {
 	return wait(ctx, began+d.spec.Ledger.Before.Duration-d.rec.Now())
 }
 
-func (d *drill) backup(ctx context.Context) error {
+func (d *drill) backup(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, d.missed(faults.DuringBackup)) }()
 	first := d.layers[0]
 	for n := range first.spec.Backup.Count {
 		began := d.rec.Now()
@@ -407,7 +411,7 @@ func (d *drill) restore(drillCtx context.Context) (err error) {
 		}
 		ledgerEnd <- err
 	}()
-	defer func() { err = errors.Join(err, harness(<-ledgerEnd)) }()
+	defer func() { err = errors.Join(err, harness(<-ledgerEnd), d.missed(faults.Empty, faults.DuringRestore)) }()
 	if d.inPlace() {
 		d.restored = d.source
 	} else {
@@ -595,14 +599,26 @@ func (d *drill) survey(ctx context.Context) error {
 
 // strike injects the faults that are aimed at target, one after the other. Each must be invisible before and visible after.
 func (d *drill) strike(ctx context.Context, target faults.Target) error {
-	for _, f := range d.faults {
+	for i, f := range d.faults {
 		if f.Strikes() == target && f.after == "" {
 			if err := d.injectOne(ctx, f, d.scene); err != nil {
 				return err
 			}
+			d.faults[i].struck = true
 		}
 	}
 	return nil
+}
+
+// missed tells, at the end of a phase, of a fault whose moment in it never came: whatever the tool then made of its work shows nothing.
+func (d *drill) missed(targets ...faults.Target) error {
+	var errs []error
+	for _, f := range d.faults {
+		if slices.Contains(targets, f.Strikes()) && !f.struck {
+			errs = append(errs, fmt.Errorf("fault %s never struck the %s: the drill would prove nothing", f.Name(), f.Strikes()))
+		}
+	}
+	return harness(errors.Join(errs...))
 }
 
 // strikeAfter injects the faults that come once a layer is back, in the cluster that it is back in.

@@ -31,6 +31,10 @@ var phasesCheck = Check{
 				find(c, reports.Finding{Verdict: reports.Unknown, Subject: e.Phase, Message: e.Error})
 			}
 		}
+		if why := run.unstruck(); why != "" {
+			verdicts, reasons = append(verdicts, reports.Unknown), append(reasons, why)
+			find(c, reports.Finding{Message: why})
+		}
 		c.Verdict = reports.Worst(verdicts...)
 		if why := run.interrupted(); why != "" {
 			c.Verdict = reports.Unknown

@@ -177,7 +177,27 @@ func (run *Run) broke() string {
 			return fmt.Sprintf("the drill broke: %s", firstLine(e.Error))
 		}
 	}
-	return run.interrupted()
+	return cmp.Or(run.unstruck(), run.interrupted())
+}
+
+// unstruck says that a fault of the scenario was not injected, though no phase failed; empty when all were, or when the drill stopped before its
+// time. What was then restored shows nothing of that fault.
+func (run *Run) unstruck() string {
+	if run.stopped() != nil || run.interrupted() != "" {
+		return ""
+	}
+	injected := map[string]int{}
+	for _, e := range run.Events {
+		if name, ok := strings.CutPrefix(e.Name, evidence.StepInject); ok && e.Kind == evidence.StepEnded && e.Error == "" {
+			injected[strings.TrimPrefix(name, strings.TrimPrefix(evidence.StepInjectMeanwhile, evidence.StepInject))]++
+		}
+	}
+	for _, f := range run.Scenario.Spec.Faults {
+		if injected[f.Name]--; injected[f.Name] < 0 {
+			return fmt.Sprintf("fault %s was never injected: the drill proves nothing", f.Name)
+		}
+	}
+	return ""
 }
 
 // notRestored says that the tool brought no cluster back that was looked at; empty when it did.
