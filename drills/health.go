@@ -21,12 +21,12 @@ func (d *drill) readStoreHealth(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h := evidence.StoreHealth{ClusterID: condition.ClusterID, Alarms: []string{}, LostAPIServers: strings.Fields(d.chosen().Facts["apiServers"])}
+	h := evidence.StoreHealth{ClusterID: condition.ClusterID, Alarms: []evidence.StoreAlarm{}, LostAPIServers: strings.Fields(d.chosen().Facts["apiServers"])}
 	for _, m := range condition.Members {
 		h.Members = append(h.Members, evidence.StoreMember{ID: m.ID, Error: m.Error, Bytes: m.Bytes, BytesInUse: m.BytesInUse, Complaints: m.Complaints})
 	}
 	for _, a := range condition.Alarms {
-		h.Alarms = append(h.Alarms, fmt.Sprintf("%s of member %s", a.Type, a.Member))
+		h.Alarms = append(h.Alarms, evidence.StoreAlarm{Type: a.Type, Member: a.Member})
 	}
 	if h.HashedAt, err = etcd.Revision(ctx, store.Endpoints[0], store.TLS); err != nil {
 		return err
@@ -43,14 +43,14 @@ func (d *drill) readStoreHealth(ctx context.Context) error {
 	if h.Lists, err = watchcache.Compare(ctx, d.restored.Config(), store.Endpoints, store.TLS); err != nil {
 		return err
 	}
-	if h.APIServers, err = servers(ctx, d); err != nil {
+	if h.APIServers, err = d.servers(ctx); err != nil {
 		return err
 	}
 	return d.rec.Put(evidence.StoreHealthFile, h)
 }
 
 // servers are the addresses that default/kubernetes sends clients to.
-func servers(ctx context.Context, d *drill) ([]string, error) {
+func (d *drill) servers(ctx context.Context) ([]string, error) {
 	client, err := kubernetes.NewForConfig(d.restored.Config())
 	if err != nil {
 		return nil, err

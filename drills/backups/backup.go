@@ -128,7 +128,7 @@ func (o RestoreOptions) step(name, detail string, do func() error) error {
 type Procedure struct {
 	// KeepRevision leaves the store's revision as the snapshot has it, which misleads clients that saw a later one.
 	KeepRevision bool
-	// KeepAPIServers leaves the leases of the lost control plane's API servers in the store: default/kubernetes goes on naming them.
+	// KeepAPIServers leaves the lost control plane's API servers registered, and nothing that would end that: default/kubernetes goes on naming them.
 	KeepAPIServers bool
 	// LiveAPIServer has an API server serve the new, empty store, which is then replaced under it.
 	LiveAPIServer bool

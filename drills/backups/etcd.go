@@ -205,10 +205,8 @@ func (r *etcdRestore) run(ctx context.Context) error {
 	if err := r.step("check key material", "what of it is missing, unfit or expired, before anything is restored", func() error { return r.checkMaterial(ctx) }); err != nil {
 		return err
 	}
-	if r.replaces() {
-		if err := r.step("vacate the store", "what uses it is stopped", func() error { return r.vacate(ctx) }); err != nil {
-			return err
-		}
+	if err := r.vacate(ctx); err != nil {
+		return err
 	}
 	if err := r.makeStore(ctx); err != nil {
 		return err
@@ -357,9 +355,6 @@ func (r *etcdRestore) tidy(ctx context.Context) error {
 	return r.step("drop stale leases", "of API servers and leaders that are gone", func() error { return r.dropStaleLeases(ctx) })
 }
 
-// memberPoll is how often a member that starts is asked whether it serves.
-const memberPoll = 50 * time.Millisecond
-
 // compareMembers, all of them: the odd one may be the last to serve. etcd's own check at their start lets members pass whose histories begin at
 // different revisions, which is what raising the revision of different snapshots makes of them.
 func (r *etcdRestore) compareMembers(ctx context.Context) error {
@@ -377,7 +372,7 @@ func (r *etcdRestore) compareMembers(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
 				return fmt.Errorf("wait for %s to serve: %w: %w", members[i].Name(), context.Cause(ctx), err)
-			case <-time.After(memberPoll):
+			case <-time.After(startPoll):
 			}
 		}
 	}

@@ -22,20 +22,25 @@ import (
 // replaces tells whether there is such a store, and key material that its cluster works with.
 func (r *etcdRestore) replaces() bool { return r.Running || r.Procedure.LiveAPIServer }
 
-// vacate ends what uses the store, but for an API server that is left alive by mistake.
+// vacate ends what uses the store, where there is one; by mistake, an API server begins to.
 func (r *etcdRestore) vacate(ctx context.Context) error {
-	if r.Procedure.LiveAPIServer {
-		return r.serveEmpty(ctx)
+	switch {
+	case r.Procedure.LiveAPIServer:
+		return r.step("serve an empty store", "an API server runs while the store is restored", func() error { return r.serveEmpty(ctx) })
+	case r.Running:
+		return r.step("stop the cluster", "no API server may run while the store is restored", func() error {
+			g, ctx := errgroup.WithContext(ctx)
+			for _, c := range r.target.Components() {
+				g.Go(func() error { return c.Kill(ctx) })
+			}
+			return g.Wait()
+		})
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	for _, c := range r.target.Components() {
-		g.Go(func() error { return c.Kill(ctx) })
-	}
-	return g.Wait()
+	return nil
 }
 
-// emptyPoll is how often an API server that starts on an empty store is asked whether it is ready.
-const emptyPoll = 50 * time.Millisecond
+// startPoll is how often what starts is asked whether it is ready.
+const startPoll = 50 * time.Millisecond
 
 // serveEmpty returns when an API server serves the new store, and has it in its caches.
 func (r *etcdRestore) serveEmpty(ctx context.Context) error {
@@ -71,7 +76,7 @@ func (r *etcdRestore) serveEmpty(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("wait for the API server to serve an empty store: %w: %w", context.Cause(ctx), err)
-		case <-time.After(emptyPoll):
+		case <-time.After(startPoll):
 		}
 	}
 }

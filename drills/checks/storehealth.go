@@ -32,7 +32,11 @@ var storeHealthCheck = Check{
 				"look where etcd has its --data-dir, and where the snapshot was restored to")
 		}
 		for _, alarm := range h.Alarms {
-			ill("alarm "+alarm, "is raised, and was restored with the snapshot or is new", "make room (compact, defragment), and disarm it: etcdctl alarm disarm")
+			by := "by a member of the lost store: it came back with the snapshot"
+			if slices.ContainsFunc(h.Members, func(m evidence.StoreMember) bool { return m.ID == alarm.Member }) {
+				by = "by member " + alarm.Member
+			}
+			ill("alarm "+alarm.Type, "is raised "+by, "see to its cause (for NOSPACE: compact and defragment), and disarm it: etcdctl alarm disarm")
 		}
 		if h.Divergence != "" {
 			ill("members", h.Divergence, "restore all members from the same snapshot")
@@ -82,8 +86,8 @@ var storeHealthCheck = Check{
 // worthDefragmenting is the room in a file, in bytes, that is worth a word.
 const worthDefragmenting = 16 << 20
 
-// unreplaced tells whether the store that serves is shown to be the one that the backup was taken of: a restored one is a new cluster of etcd, with an
-// ID of its own. Nothing is lost in it, whatever its revision, and no revision was given twice.
+// unreplaced tells whether the store that serves is shown to be the one that the backup was taken of: a restored one is a new cluster of
+// etcd, with an ID of its own. Nothing is lost in it, whatever its revision, and no revision was given twice.
 func (run *Run) unreplaced() bool {
 	h, err := evidence.ReadJSON[evidence.StoreHealth](run.Dir, evidence.StoreHealthFile)
 	artifact, unchosen := run.restored()

@@ -7,8 +7,9 @@ import (
 	"github.com/restore-drill/restore-drill/internal/etcd"
 )
 
-// EtcdFragmented is a store whose file is mostly empty pages: what was written once and deleted and compacted since, as Events are, leaves its room in
-// the file until somebody defragments it. A snapshot is a copy of that file, and a restore is as slow as the file is large.
+// EtcdFragmented is a store whose file is mostly empty pages: what was written once and deleted and compacted since, as Events are,
+// leaves its room in the file until somebody defragments it. A snapshot is a copy of that file, and a restore is as slow as the file is
+// large.
 type EtcdFragmented struct {
 	// MiB that are written and deleted again; default 64.
 	MiB int `json:"mib,omitempty"`

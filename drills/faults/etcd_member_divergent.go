@@ -8,8 +8,8 @@ import (
 	"github.com/restore-drill/restore-drill/internal/etcd"
 )
 
-// EtcdMemberDivergent is a member that holds other data than the rest at the same revision, as etcd 3.5.0 to 3.5.2 could leave one after a crash, and
-// nobody was told. Which data a client is shown depends on the member that answers it, and so does what a snapshot holds.
+// EtcdMemberDivergent is a member that holds other data than the rest at the same revision, as etcd 3.5.0 to 3.5.2 could leave one after
+// a crash, and nobody was told. Which data a client is shown depends on the member that answers it, and so does what a snapshot holds.
 type EtcdMemberDivergent struct {
 	// At is when the member comes to differ: seeded, before the backup, or restored, before the restored cluster is surveyed; default seeded.
 	At string `json:"at,omitempty"`

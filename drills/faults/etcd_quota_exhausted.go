@@ -10,8 +10,9 @@ import (
 	"github.com/restore-drill/restore-drill/internal/etcd"
 )
 
-// EtcdQuotaExhausted is a store that has reached its quota: etcd raises the alarm NOSPACE and takes no more writes until somebody makes room and
-// disarms it. A snapshot that is taken meanwhile holds the alarm, and a cluster restored from it takes no write either, whatever its own quota is.
+// EtcdQuotaExhausted is a store that has reached its quota: etcd raises the alarm NOSPACE and takes no more writes until somebody makes
+// room and disarms it. A snapshot that is taken meanwhile holds the alarm, and a cluster restored from it takes no write either,
+// whatever its own quota is.
 type EtcdQuotaExhausted struct{}
 
 // Name in the catalogue.

@@ -2,8 +2,8 @@ package faults
 
 import "context"
 
-// RestoreElsewhere is a snapshot restored into a directory that etcd does not use: `etcdutl snapshot restore` makes NAME.etcd where it is called, and the
-// members' --data-dir was not changed. They start again without a complaint, on the data that they had.
+// RestoreElsewhere is a snapshot restored into a directory that etcd does not use: `etcdutl snapshot restore` makes NAME.etcd where it
+// is called, and the members' --data-dir was not changed. They start again without a complaint, on the data that they had.
 type RestoreElsewhere struct{}
 
 // Name in the catalogue.

@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// RestoreMixed is a restore in which one member gets another snapshot than the others: each machine's operator takes the newest that lies there. The
-// members form a cluster, and hold different data.
+// RestoreMixed is a restore in which one member gets another snapshot than the others: each machine's operator takes the newest that
+// lies there. The members form a cluster, and hold different data.
 type RestoreMixed struct{}
 
 // Name in the catalogue.

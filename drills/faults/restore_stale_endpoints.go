@@ -2,8 +2,9 @@ package faults
 
 import "context"
 
-// RestoreStaleEndpoints is a restore that brings back the addresses of the lost control plane's API servers, and nothing that would ever remove
-// them: a tool that copies keys one by one leaves out the etcd leases they were bound to. default/kubernetes sends every pod to a machine that is gone, in turn.
+// RestoreStaleEndpoints is a restore that brings back the addresses of the lost control plane's API servers, and nothing that would ever
+// remove them: a tool that copies keys one by one leaves out the etcd leases they were bound to. default/kubernetes sends every pod to a
+// machine that is gone, in turn.
 type RestoreStaleEndpoints struct{}
 
 // Name in the catalogue.

@@ -2,8 +2,8 @@ package faults
 
 import "context"
 
-// RestoreUnderAPIServer is a store that is replaced under an API server that runs. Somebody installs a new cluster, restores etcd into it, and
-// restarts nothing but etcd: the API server goes on from what its caches hold.
+// RestoreUnderAPIServer is a store that is replaced under an API server that runs. Somebody installs a new cluster, restores etcd into
+// it, and restarts nothing but etcd: the API server goes on from what its caches hold.
 type RestoreUnderAPIServer struct{}
 
 // Name in the catalogue.

@@ -2,8 +2,9 @@ package faults
 
 import "context"
 
-// RestoreWithoutBump is a snapshot restored as it is, by plain `etcdutl snapshot restore`. The store goes back in time, and gives the revisions that clients have
-// seen to other writes: an informer that was connected before goes on believing in objects that are not there.
+// RestoreWithoutBump is a snapshot restored as it is, by plain `etcdutl snapshot restore`. The store goes back in time, and gives the
+// revisions that clients have seen to other writes: an informer that was connected before goes on believing in objects that are not
+// there.
 type RestoreWithoutBump struct{}
 
 // Name in the catalogue.

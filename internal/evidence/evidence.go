@@ -223,8 +223,7 @@ type StoreHealth struct {
 	// ClusterID of the store, in hex.
 	ClusterID string        `json:"clusterID"`
 	Members   []StoreMember `json:"members"`
-	// Alarms as "NOSPACE of member 8e9e05c52164694d". Nobody but an operator disarms one.
-	Alarms []string `json:"alarms"`
+	Alarms    []StoreAlarm  `json:"alarms"`
 	// HashedAt is the revision at which the members were compared, and Divergence how they differ; Undecided is why that is not known.
 	HashedAt   int64  `json:"hashedAt"`
 	Divergence string `json:"divergence,omitempty"`
@@ -244,6 +243,12 @@ type StoreMember struct {
 	Bytes      int64    `json:"bytes"`
 	BytesInUse int64    `json:"bytesInUse"`
 	Complaints []string `json:"complaints,omitempty"`
+}
+
+// A StoreAlarm stays raised until somebody disarms it. Member raised it, one of the lost store where a snapshot held the alarm.
+type StoreAlarm struct {
+	Type   string `json:"type"`
+	Member string `json:"member"`
 }
 
 // A StoreList compares a consistent list of the API server with the keys of the store, as they were just before and just after it. A key that was

@@ -1,7 +1,7 @@
 // Package watchcache compares what an API server lists with what its store holds.
 //
-// An API server answers lists from its watch cache, consistent ones too: it asks the store how far it has got, and answers as soon as its cache has got as
-// far. A cache of a store that was replaced by an older one is further than that, and is never asked for more.
+// An API server answers lists from its watch cache, consistent ones too: it asks the store how far it has got, and answers as soon as
+// its cache has got as far. A cache of a store that was replaced by an older one is further than that, and is never asked for more.
 //
 // To look at more resources, add them to Resources.
 package watchcache
