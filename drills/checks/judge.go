@@ -226,12 +226,14 @@ func (run *Run) praise(r *reports.Report) string {
 	if r.Ledger != nil {
 		parts = append(parts, counted(r.Ledger.Total.Lost+r.Ledger.Total.Resurrected, "acknowledged write")+" lost")
 	}
-	if r.Fidelity != nil {
+	if f := r.Fidelity; f != nil && run.restoresStore() {
 		equal := 0
-		for _, k := range r.Fidelity.Kinds {
+		for _, k := range f.Kinds {
 			equal += k.Equal
 		}
 		parts = append(parts, fmt.Sprintf("%d objects as they were", equal))
+	} else if f != nil {
+		parts = append(parts, fmt.Sprintf("no difference in %d objects that profile %s does not allow", f.Before.Objects, f.Profile))
 	}
 	return strings.Join(parts, ", ")
 }
