@@ -80,6 +80,16 @@ func WriteTerminal(w io.Writer, r *Report, color bool, files ...string) error {
 		t.more("    ", listed-terminalFindings+c.Omitted, "finding")
 	}
 	t.more("  ", bad-terminalChecks, "check")
+	for _, l := range r.Layers {
+		if l.Ledger == nil {
+			continue
+		}
+		rpo := "an RPO that could not be established"
+		if l.Ledger.RPO != nil {
+			rpo = "RPO " + seconds(*l.Ledger.RPO)
+		}
+		t.text("\n  layer %s in %s: %s, %s lost\n", line(l.Method), line(l.Namespace), rpo, plural(l.Ledger.Total.Lost+l.Ledger.Total.Resurrected, "acknowledged write"))
+	}
 	if d := r.Dependencies; d != nil {
 		t.text("\n  dependencies: %s, %s missing since the restore, %d before; restorable in %s\n",
 			plural(d.References, "reference"), plural(d.MissingSince(), "object"), d.MissingBefore, plural(len(d.Waves)+d.WavesOmitted, "wave"))
