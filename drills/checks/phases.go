@@ -1,6 +1,9 @@
 package checks
 
 import (
+	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/restore-drill/restore-drill/internal/evidence"
@@ -52,6 +55,7 @@ var toolCheck = Check{
 	Title: "Did the backup tool say of its own work what the scenario expects?",
 	Needs: []string{evidence.TimelineFile},
 	Judge: func(run *Run, r *reports.Report, c *reports.Check) {
+		defer run.words(c)
 		for _, want := range []struct{ name, says string }{{"backup", run.Scenario.Spec.Expect.Backup}, {"restore", run.Scenario.Spec.Expect.Tool}} {
 			claim, said := run.claim(want.name)
 			switch {
@@ -77,6 +81,37 @@ var toolCheck = Check{
 		}
 		passed(c, "the tool said of the backup: %s, and of the restore: %s", run.Scenario.Spec.Expect.Backup, run.Scenario.Spec.Expect.Tool)
 	},
+}
+
+// words are the tool's own: its errors, and its warnings, which it does not count against itself.
+func (run *Run) words(c *reports.Check) {
+	files, err := filepath.Glob(filepath.Join(run.Dir, evidence.ToolFiles))
+	if err != nil {
+		return
+	}
+	var grave, light []reports.Finding
+	for _, file := range files {
+		name := filepath.Base(file)
+		result, err := evidence.ReadJSON[evidence.ToolResult](run.Dir, name)
+		if err != nil {
+			find(c, reports.Finding{Subject: name, Message: unread(name, err)})
+			continue
+		}
+		c.Evidence = append(slices.Clip(c.Evidence), name)
+		say := func(verdict reports.Verdict, word string, messages []evidence.ToolMessage) (all []reports.Finding) {
+			for _, m := range messages {
+				all = append(all, reports.Finding{Verdict: verdict, Subject: result.Tool + " " + result.Operation + " " + result.Name,
+					Message: fmt.Sprintf("%s in %s: %s", word, m.Scope, firstLine(m.Message))})
+			}
+			return all
+		}
+		grave = append(grave, say(reports.Failed, "error", result.Errors)...)
+		light = append(light, say(reports.Passed, "warning", result.Warnings)...)
+	}
+	// So many warnings may be told that no room would be left for an error.
+	for _, f := range append(grave, light...) {
+		find(c, f)
+	}
 }
 
 // noBackup tells whether the tool itself said that it has no backup, so that there was nothing to restore.

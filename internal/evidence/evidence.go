@@ -299,6 +299,9 @@ type ToolObject struct {
 	Action    string `json:"action"`
 }
 
+// ToolFiles is a pattern of all names that ToolFile gives.
+const ToolFiles = "tool-*.json"
+
 // ToolFile is the name of the file with the nth result of an operation of a tool.
 func ToolFile(tool, operation string, n int) string {
 	return fmt.Sprintf("tool-%s-%s-%03d.json", tool, operation, n)
