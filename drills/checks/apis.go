@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -36,7 +37,8 @@ var apisCheck = Check{
 			unknown(c, "the APIs of %s and %s were compared, not those of %s and %s", apis.From, apis.To, spec.Cluster.Version, spec.Restore.Version)
 			return
 		}
-		before, lost := run.survey(evidence.CensusBeforeFile), 0
+		before := run.survey(evidence.CensusBeforeFile)
+		lost, first, doubt := 0, "", ""
 		for _, api := range apis.Removed {
 			group, version, _ := strings.Cut(api.GroupVersion, "/")
 			if version == "" {
@@ -53,12 +55,18 @@ var apisCheck = Check{
 				finding.Verdict = reports.Failed
 				finding.Message += fmt.Sprintf(", and was the way to %s", counted(objects, "object"))
 				lost++
+				first = cmp.Or(first, summary(finding))
+			}
+			if why, unread := before.tail.Unreadable[group+"/"+api.Resource]; unread {
+				finding.Verdict, doubt = reports.Unknown, fmt.Sprintf("%s could not be read in the census before: %s", finding.Subject, firstLine(why))
 			}
 			find(c, finding)
 		}
 		switch {
 		case lost > 0:
-			failed(c, "%s that %s does not serve held objects, first %s", counted(lost, "API"), apis.To, summary(c.Findings[0]))
+			failed(c, "%s that %s does not serve held objects, first %s", counted(lost, "API"), apis.To, first)
+		case doubt != "":
+			unknown(c, "%s", doubt)
 		default:
 			passed(c, "%s of %s no longer served by %s, and no object was to be had there alone", counted(len(apis.Removed), "API"), apis.From, apis.To)
 		}
@@ -71,8 +79,14 @@ var versionRules = []rule{
 	{
 		name: "version-roles", because: "an API server brings the roles of its version with it, and extends those that are there",
 		source:    "Kubernetes, RBAC: auto-reconciliation",
-		resources: []string{"rbac.authorization.k8s.io/clusterroles", "rbac.authorization.k8s.io/clusterrolebindings", "rbac.authorization.k8s.io/roles", "rbac.authorization.k8s.io/rolebindings"},
-		label:     "kubernetes.io/bootstrapping", classes: []string{extraClass, changedClass},
+		resources: []string{"rbac.authorization.k8s.io/clusterroles", "rbac.authorization.k8s.io/roles"},
+		label:     "kubernetes.io/bootstrapping", classes: []string{extraClass, changedClass}, fields: []string{"/rules/**"},
+	},
+	{
+		name: "version-roles", because: "an API server brings the bindings of its version with it",
+		source:    "Kubernetes, RBAC: auto-reconciliation",
+		resources: []string{"rbac.authorization.k8s.io/clusterrolebindings", "rbac.authorization.k8s.io/rolebindings"},
+		label:     "kubernetes.io/bootstrapping", classes: []string{extraClass},
 	},
 	{
 		name: "version-accounts", because: "each controller of the new version has an account of its own",

@@ -20,11 +20,13 @@ var artifactCheck = Check{
 		return ""
 	},
 	Judge: func(run *Run, r *reports.Report, c *reports.Check) {
-		verified, damaged, other := 0, "", ""
+		verified, wanted, damaged, other := 0, 0, "", ""
 		for _, e := range run.Events {
 			switch {
 			case e.Kind == evidence.MarkReached && e.Name == evidence.MarkArtifactOK:
 				verified++
+			case e.Kind == evidence.ArtifactChosen:
+				wanted++
 			case e.Kind != evidence.StepEnded || e.Name != evidence.StepVerify || e.Error == "" || e.Phase != evidence.PhaseRestore:
 			case strings.Contains(e.Error, evidence.Damaged):
 				damaged = run.local(e.Error)
@@ -40,10 +42,12 @@ var artifactCheck = Check{
 			failed(c, "%s", firstLine(damaged))
 		case other != "":
 			unknown(c, "it could not be verified: %s", other)
-		case verified == 0 && run.stopped() != nil:
+		case verified < max(1, wanted) && run.stopped() != nil:
 			skipped(c, "the restore ended before it was verified")
 		case verified == 0:
 			unknown(c, "nobody verified it")
+		case verified < wanted:
+			unknown(c, "%d of %s were verified", verified, counted(wanted, "artifact"))
 		default:
 			passed(c, "every digest is the one recorded when it was taken")
 		}

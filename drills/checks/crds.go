@@ -113,8 +113,13 @@ func (j *crdJudge) definition(before, after evidence.CRD) error {
 	if err != nil {
 		return err
 	}
-	j.trial(parsed, after) // what breaks comes before what has changed
+	j.trial(parsed, most(before), after) // what breaks comes before what has changed
 	j.readings(before, after)
+	for _, v := range parsed.Versions {
+		if _, read := after.Readings[v.Name]; v.Served && !read {
+			j.doubt(after.Name, "was not read in version %s", v.Name)
+		}
+	}
 	for _, trouble := range after.Trouble {
 		j.fail(after.Name, "look at the conditions of the definition", "is not in force: %s", trouble)
 	}
@@ -174,10 +179,10 @@ func (j *crdJudge) readings(before, after evidence.CRD) {
 	}
 }
 
-// trial of the custom resources as they were.
-func (j *crdJudge) trial(d crd.Definition, after evidence.CRD) {
+// trial of the custom resources as they were, of which there were so many.
+func (j *crdJudge) trial(d crd.Definition, were int, after evidence.CRD) {
 	t, ok := j.trials[after.Name]
-	if !ok || t.Known > 0 && t.Tried == 0 {
+	if !ok || t.Tried == 0 && max(were, t.Known) > 0 {
 		j.doubt(after.Name, "was not tried with custom resources from before the failure")
 		return
 	}

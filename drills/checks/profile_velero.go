@@ -3,6 +3,7 @@ package checks
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 )
 
 // veleroProfile allows what Velero is known not to bring back, and what a fresh cluster has of its own. What a user loses by it is told as a
@@ -138,11 +139,20 @@ var veleroProfile = profile{
 type view struct {
 	Metadata struct {
 		Labels, Annotations map[string]string
-		OwnerReferences     []struct{ Controller bool }
+		OwnerReferences     []owner
 	}
 	Type   string
 	Status struct{ Phase, CompletionTime string }
 }
+
+type owner struct {
+	APIVersion string
+	Controller bool
+}
+
+// builtIn controllers run in every cluster. Of one that an operator brings, nobody knows here whether it is there and makes anything again; the
+// group of a definition holds a point, and theirs do not.
+func (o owner) builtIn() bool { return o.Controller && !strings.Contains(o.APIVersion, ".") }
 
 func viewOf(raw json.RawMessage) (v view) {
 	// What does not parse is nothing that a rule allows.
@@ -160,8 +170,7 @@ func isCompleted(raw json.RawMessage) bool {
 }
 
 func isControlled(raw json.RawMessage) bool {
-	v := viewOf(raw)
-	return slices.ContainsFunc(v.Metadata.OwnerReferences, func(o struct{ Controller bool }) bool { return o.Controller }) || followsPods(raw)
+	return slices.ContainsFunc(viewOf(raw).Metadata.OwnerReferences, owner.builtIn) || followsPods(raw)
 }
 
 // followsPods tells whether a controller writes these endpoints, and not a user.

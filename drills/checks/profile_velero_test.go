@@ -44,6 +44,7 @@ func TestVeleroProfile(t *testing.T) {
 		{"completed pod", "/pods", "shop", "p", `{"status": {"phase": "Succeeded"}}`, "", "completed"},
 		{"running pod of its own", "/pods", "shop", "p", `{"status": {"phase": "Running"}}`, "", ""},
 		{"running pod of a controller", "/pods", "shop", "p", owned, "", "made-by-controller"},
+		{"running pod of an operator", "/pods", "shop", "p", `{"metadata": {"ownerReferences": [{"apiVersion": "shop.example.com/v1", "controller": true}]}}`, "", ""},
 		{"new pod of a controller", "/pods", "shop", "p", "", owned, "made-by-controller"},
 		{"deployment", "apps/deployments", "shop", "d", owned, "", ""},
 		{"node", "/pods", "shop", "p", `{"spec": {"nodeName": "a"}}`, `{"spec": {"nodeName": "b"}}`, "scheduled-anew"},

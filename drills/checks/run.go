@@ -225,7 +225,7 @@ func (run *Run) mark(name string, from time.Duration) (evidence.Event, bool) {
 	return evidence.Event{}, false
 }
 
-// claim is what the tool last said of its backup or restore; of several layers, the first that is not all well.
+// claim is what the tool last said of its backup or restore; of several layers, the worst, and of those the first.
 func (run *Run) claim(name string) (claim evidence.Event, said bool) {
 	layers := map[string]bool{}
 	for _, e := range slices.Backward(run.Events) {
@@ -233,11 +233,22 @@ func (run *Run) claim(name string) (claim evidence.Event, said bool) {
 			continue
 		}
 		layers[e.Layer] = true
-		if !said || e.Detail != evidence.Completed {
+		if !said || gravity(e.Detail) > 0 && gravity(e.Detail) >= gravity(claim.Detail) {
 			claim, said = e, true
 		}
 	}
 	return claim, said
+}
+
+// gravity of a claim: a layer that was not restored is worse than one that was in part.
+func gravity(claim string) int {
+	switch claim {
+	case evidence.Completed:
+		return 0
+	case evidence.PartiallyFailed:
+		return 1
+	}
+	return 2
 }
 
 // restoresStore tells whether the store itself came back, with its UIDs and revisions, or objects were made anew.

@@ -1,10 +1,6 @@
 package faults
 
-import (
-	"context"
-	"net"
-	"net/url"
-)
+import "context"
 
 // StoreStopped is a store that nobody can reach at the moment it is needed: the disaster took it along, or the network to it.
 type StoreStopped struct{}
@@ -35,13 +31,12 @@ func (*StoreStopped) Visible(ctx context.Context, s *Scene) (Sighting, error) {
 	if err != nil {
 		return Sighting{}, err
 	}
-	at, err := url.Parse(method.Store().Endpoint())
+	refused, err := refuses(ctx, method.Store().Endpoint())
 	if err != nil {
 		return Sighting{}, err
 	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", at.Host)
-	if err != nil {
-		return Sighting{Visible: ctx.Err() == nil, Detail: "the object store refuses connections: " + brief(err)}, ctx.Err()
+	if refused {
+		return Sighting{Visible: true, Detail: "the object store refuses connections"}, nil
 	}
-	return Sighting{Detail: "the object store takes connections"}, conn.Close()
+	return Sighting{Detail: "the object store takes connections"}, nil
 }
