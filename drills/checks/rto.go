@@ -58,6 +58,9 @@ var rtoCheck = Check{
 		r.RTO = &reports.RTO{Seconds: rto.Seconds(), Split: split(run.Events, struck, back, breaks), Aside: aside.Seconds()}
 		o := reports.Objective{Measured: seconds(rto), Resolution: seconds(struck.Resolution + back.Resolution),
 			Method: fmt.Sprintf("service restored - struck, on one monotonic clock; struck: %s; restored: %s", struck.Detail, back.Detail)}
+		if len(run.Scenario.Spec.Probes) == 0 {
+			o.Method += "; the scenario has no probe, so that is when what had come back was ready, whatever was missing"
+		}
 		if aside > 0 {
 			o.Method += fmt.Sprintf("; without the %s in which the drill broke the restored cluster again", rounded(aside))
 		}
