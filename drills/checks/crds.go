@@ -171,11 +171,15 @@ func (j *crdJudge) readings(before, after evidence.CRD) {
 		if reading.Error == "" {
 			continue
 		}
+		if reading.Undecided {
+			j.doubt(after.Name, "was not read in version %s: %s", version, reading.Error)
+			continue
+		}
 		since := ""
 		if before.Readings[version].Error != "" {
 			since = ", as before the failure"
 		}
-		j.fail(after.Name, "read them by hand; nothing else can be said of them", "has custom resources that cannot be read in version %s%s: %s", version, since, reading.Error)
+		j.fail(after.Name, "see that the API server has what it needs for it: the Service of a conversion webhook, the version in which they are stored", "has custom resources that cannot be read in version %s%s: %s", version, since, reading.Error)
 	}
 }
 

@@ -131,6 +131,12 @@ func TestWhatTheServerSays(t *testing.T) {
 	answered := apierrors.NewInternalError(errors.New(webhook + "cannot convert " + secret))
 	require.Equal(t, []string{strings.TrimSuffix(webhook, ": ")}, refused(answered))
 
+	require.False(t, passing(unanswered))
+	require.False(t, passing(apierrors.NewTooManyRequests("storage is (re)initializing: failed to list example.com/v1, Kind=Shop: it is of an unknown version", 1)))
+	require.True(t, passing(apierrors.NewTooManyRequests("too many requests, please try again later", 1)))
+	require.True(t, passing(apierrors.NewServiceUnavailable("not yet")))
+	require.True(t, passing(errors.New("connection refused")))
+
 	strict := apierrors.NewBadRequest(`strict decoding error: unknown field "spec.note", unknown field "spec.parts[0].x"`)
 	require.Equal(t, []string{"spec.note", "spec.parts[0].x"}, dropped(strict))
 	require.Nil(t, dropped(forbidden))

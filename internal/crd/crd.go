@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -71,7 +73,7 @@ func read(ctx context.Context, cfg *rest.Config) (evidence.CRDs, error) {
 				reading := evidence.CRDReading{}
 				found, err := resources.Resource(s.resource(version)).List(ctx, metav1.ListOptions{})
 				if err != nil {
-					reading.Error = cmp.Or(conversion(err), brief(err))
+					reading.Error, reading.Undecided = cmp.Or(conversion(err), brief(err)), passing(err)
 				} else {
 					reading.Objects = len(found.Items)
 				}
@@ -167,6 +169,14 @@ func (d Definition) served() map[string]bool {
 
 func (d Definition) resource(version string) schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: d.Group, Version: version, Resource: d.Names.Plural}
+}
+
+// passing tells an error that may be over the next time, of a server that is busy, or did not answer, from one that says that objects cannot be read.
+// While the API server fails to read them from the store, it calls itself busy, too, and says why.
+func passing(err error) bool {
+	var status apierrors.APIStatus
+	busy := apierrors.IsTooManyRequests(err) || apierrors.IsServiceUnavailable(err) || apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err)
+	return !errors.As(err, &status) || busy && !strings.Contains(err.Error(), "failed to list")
 }
 
 // maxBrief bounds an error that is kept as evidence, in bytes.

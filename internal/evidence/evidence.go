@@ -379,6 +379,8 @@ type CRD struct {
 type CRDReading struct {
 	Objects int    `json:"objects"`
 	Error   string `json:"error,omitempty"`
+	// Undecided is set when the error does not say that they cannot be read, only that they were not.
+	Undecided bool `json:"undecided,omitempty"`
 }
 
 // CRDTrials tell what the definitions of the restored cluster do to the custom resources that lived before the failure: each was created
