@@ -97,7 +97,8 @@ func Summarize(drills ...*Report) *Summary {
 			o.RTO = &r.RTO.Seconds
 		}
 		if r.Ledger != nil {
-			o.RPO, o.LostWrites = r.Ledger.RPO, &r.Ledger.Total.Lost
+			missing := r.Ledger.Total.Lost + r.Ledger.Total.Resurrected
+			o.RPO, o.LostWrites = r.Ledger.RPO, &missing
 		}
 		s.AsDeclared = s.AsDeclared && o.AsDeclared
 		verdicts = append(verdicts, r.Verdict)

@@ -164,7 +164,7 @@ func TestSummaryPage(t *testing.T) {
 		"Failed : 1 failed, 2 unknown, 1 passed", "2 drills of 4 did not come out as declared.", "At a time 2 drills", "Took 61.2 s",
 		"the verdict is unknown, declared: passed", "etcd-quorum-lost: there is no report: the drill was not begun: interrupted",
 		"etcd-data-lost passed yes etcd etcd-data-lost nothing 5.91 s 1.2 s 21 17.8 s",
-		"field-changed failed yes etcd etcd-data-lost, snapshot-stale restore completed 5.91 s 2.81 s 43",
+		"field-changed failed yes etcd etcd-data-lost, snapshot-stale restore completed 5.91 s 2.81 s 45",
 		"etcd-quorum-lost unknown no etcd etcd-quorum-lost nothing unknown unknown unknown unknown",
 	} {
 		require.Contains(t, shown, want)
