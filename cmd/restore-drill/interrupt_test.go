@@ -26,7 +26,7 @@ var phases = []string{"provision", "seed", "backup", "inject", "restore", "surve
 func TestInterrupt(t *testing.T) {
 	for _, phase := range phases {
 		t.Run(phase, func(t *testing.T) {
-			d, code := signalled(t, phase, syscall.SIGINT)
+			d, code := signalled(t, "etcd", evidence.PhaseStarted, phase, syscall.SIGINT)
 			require.Equal(t, exitInterrupted, code)
 			d.requireNothingLeft()
 			report, err := os.Open(filepath.Join(d.dir, "report.json"))
@@ -42,8 +42,8 @@ func TestInterrupt(t *testing.T) {
 
 // TestInterruptOfSeveral stops two drills that run and one that has not begun: each that has leaves its evidence, and nothing is left running.
 func TestInterruptOfSeveral(t *testing.T) {
-	d := startDrills(t, []string{"one", "two", "three"}, "--parallel", "2")
-	d.signalIn("restore", syscall.SIGINT)
+	d := startDrills(t, "etcd", []string{"one", "two", "three"}, "--parallel", "2")
+	d.signalAt(evidence.PhaseStarted, "restore", syscall.SIGINT)
 	require.Equal(t, exitInterrupted, d.exitCode())
 	d.requireNothingLeft()
 	b, err := os.ReadFile(filepath.Join(d.dir, "summary.json"))
@@ -68,7 +68,7 @@ func TestInterruptOfSeveral(t *testing.T) {
 func TestHangup(t *testing.T) {
 	t.Run("SIGHUP", func(t *testing.T) {
 		d := startDrill(t)
-		d.signalIn("seed", syscall.SIGHUP)
+		d.signalAt(evidence.PhaseStarted, "seed", syscall.SIGHUP)
 		require.Equal(t, exitInterrupted, d.exitCode())
 		d.requireNothingLeft()
 	})
@@ -84,18 +84,34 @@ func TestHangup(t *testing.T) {
 func TestKill(t *testing.T) {
 	for _, phase := range phases {
 		t.Run(phase, func(t *testing.T) {
-			d, code := signalled(t, phase, syscall.SIGKILL)
+			d, code := signalled(t, "etcd", evidence.PhaseStarted, phase, syscall.SIGKILL)
 			require.Equal(t, -1, code)
-			out, code := d.command("cleanup")
-			require.Zero(t, code, out)
-			d.requireNothingLeft()
-			out, code = d.command("cleanup")
-			require.Zero(t, code)
-			require.Empty(t, out, "a second cleanup finds nothing")
-			out, code = d.command("judge", d.dir)
-			require.Equal(t, exitUnknown, code, out)
+			d.requireCleanup()
 		})
 	}
+}
+
+// TestKillVelero sends SIGKILL while Velero restores: its servers, their plugins and the store that is no cluster's are left too.
+func TestKillVelero(t *testing.T) {
+	d, code := signalled(t, "velero", evidence.StepStarted, "restore objects", syscall.SIGKILL)
+	require.Equal(t, -1, code)
+	removed := d.requireCleanup()
+	for _, place := range []string{"object-store", "velero-source", "velero-restored"} {
+		require.Contains(t, removed, place)
+	}
+}
+
+// requireCleanup of a drill that was killed, which tells what it removed.
+func (d *runningDrill) requireCleanup() string {
+	removed, code := d.command("cleanup")
+	require.Zero(d.t, code, removed)
+	d.requireNothingLeft()
+	out, code := d.command("cleanup")
+	require.Zero(d.t, code)
+	require.Empty(d.t, out, "a second cleanup finds nothing")
+	out, code = d.command("judge", d.dir)
+	require.Equal(d.t, exitUnknown, code, out)
+	return removed
 }
 
 // A runningDrill is a process of its own, with its own state directory.
@@ -106,26 +122,26 @@ type runningDrill struct {
 	stderr     io.Reader
 }
 
-// signalled is a drill that got sig after the phase had begun, and before the drill had ended: on a busy machine the signal may come too late, and
-// another drill gets it.
-func signalled(t *testing.T, phase string, sig syscall.Signal) (*runningDrill, int) {
+// signalled is a drill of a backup method that got sig after its event, of this kind and name, and before it had ended: on a busy machine the signal
+// may come too late, and another drill gets it.
+func signalled(t *testing.T, method, kind, name string, sig syscall.Signal) (*runningDrill, int) {
 	for {
-		d := startDrill(t)
-		d.signalIn(phase, sig)
+		d := startDrills(t, method, []string{"small"})
+		d.signalAt(kind, name, sig)
 		if code := d.exitCode(); code != 0 {
 			return d, code
 		}
 	}
 }
 
-func startDrill(t *testing.T) *runningDrill { return startDrills(t, []string{"small"}) }
+func startDrill(t *testing.T) *runningDrill { return startDrills(t, "etcd", []string{"small"}) }
 
-func startDrills(t *testing.T, names []string, flags ...string) *runningDrill {
+func startDrills(t *testing.T, method string, names []string, flags ...string) *runningDrill {
 	work := t.TempDir()
 	d := &runningDrill{t: t, dir: filepath.Join(work, "run"), state: filepath.Join(work, "state")}
 	args := append([]string{"run", "--out", d.dir, "--progress", "json"}, flags...)
 	for _, name := range names {
-		args = append(args, writeSmall(t, work, name))
+		args = append(args, writeSmall(t, work, name, method))
 	}
 	d.cmd = d.exec(args...)
 	var err error
@@ -135,7 +151,7 @@ func startDrills(t *testing.T, names []string, flags ...string) *runningDrill {
 	return d
 }
 
-func writeSmall(t *testing.T, dir, name string) string {
+func writeSmall(t *testing.T, dir, name, method string) string {
 	scenario := filepath.Join(dir, name+".yaml")
 	require.NoError(t, os.WriteFile(scenario, []byte(`apiVersion: restoredrill.io/v1alpha1
 kind: Scenario
@@ -143,7 +159,7 @@ metadata: {name: `+name+`}
 spec:
   objectives: {rto: 5m}
   seed: {objects: 10}
-  backup: {method: etcd}
+  backup: {method: `+method+`}
   faults: [{name: etcd-data-lost}]
 `), 0o600))
 	return scenario
@@ -157,20 +173,20 @@ func (d *runningDrill) exec(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// signalIn sends sig as soon as the phase has begun, and reads on until the process has ended.
-func (d *runningDrill) signalIn(phase string, sig syscall.Signal) {
+// signalAt sends sig at the first event of this kind and name, and reads on until the process has ended.
+func (d *runningDrill) signalAt(kind, name string, sig syscall.Signal) {
 	// Of several drills the first to get there counts.
 	sent := false
 	var seen bytes.Buffer
 	lines := bufio.NewScanner(io.TeeReader(d.stderr, &seen))
 	for lines.Scan() {
 		var e evidence.Event
-		if json.Unmarshal(lines.Bytes(), &e) == nil && e.Kind == evidence.PhaseStarted && e.Name == phase && !sent {
+		if json.Unmarshal(lines.Bytes(), &e) == nil && e.Kind == kind && e.Name == name && !sent {
 			require.NoError(d.t, d.cmd.Process.Signal(sig))
 			sent = true
 		}
 	}
-	require.True(d.t, sent, "phase %s was not seen in:\n%s", phase, seen.String())
+	require.True(d.t, sent, "%s %s was not seen in:\n%s", kind, name, seen.String())
 }
 
 func (d *runningDrill) exitCode() int {
