@@ -29,7 +29,7 @@ lint: ## vet, staticcheck, and the layering rule
 	test -z "$$(gofmt -l .)"
 	go test -run TestLayers ./internal/layers
 
-generate: ## write the schemas anew from the types
-	go test ./scenarios ./reports -run Schema -update
+generate: ## write the schemas anew from the types, and the table of the scenarios from their files
+	go test ./scenarios ./reports -run 'Schema|Table' -update
 
 .PHONY: help build toolchain drill test bench lint generate
