@@ -206,6 +206,22 @@ func TestVeleroTrouble(t *testing.T) {
 	})
 }
 
+// TestVeleroWithoutBucket is a store that serves and has no bucket: neither a backup nor a restore waits for one.
+func TestVeleroWithoutBucket(t *testing.T) {
+	f := startVelero(t, backups.Layer{}, nil)
+	bucket := f.Store().Path("")
+	require.NoError(t, os.Rename(bucket, bucket+"-elsewhere"))
+	dir := filepath.Join(f.run, "nowhere")
+	_, err := f.Backup(t.Context(), f.source, dir)
+	require.ErrorContains(t, err, "back up cluster source: start velero: BackupStorageLocation is unavailable: ")
+	require.ErrorContains(t, err, "NoSuchBucket")
+	require.NoDirExists(t, dir)
+
+	a := &backups.Artifact{Name: "before", Method: "velero", Facts: map[string]string{"backup": "before"}}
+	_, err = f.Restore(t.Context(), a, f.source, backups.RestoreOptions{Running: true})
+	require.ErrorContains(t, err, "restore artifact before into cluster source: list the objects of bucket restore-drill: ")
+}
+
 // TestVeleroDeadline is a restore that does not end: it says in what phase it was, and keeps what is known.
 func TestVeleroDeadline(t *testing.T) {
 	given := errors.New("not within a moment")
