@@ -35,7 +35,7 @@ var fidelityCheck = Check{
 			return
 		}
 		touched, told := run.touched(p)
-		p = p.with(definitionRule)
+		p = p.asked(run.Scenario.Spec.Restore.Velero).with(definitionRule)
 		if run.upgraded() {
 			p = p.with(versionRules...)
 		}

@@ -26,6 +26,8 @@ type rule struct {
 	source string
 	// resource is group/plural, or the plural alone for the core group.
 	resources []string
+	// except are resources for which it does not hold.
+	except []string
 	// namespace and names are globs as package path matches them.
 	namespace string
 	names     []string
@@ -94,7 +96,7 @@ func (r *rule) covers(o object, class string) bool {
 	if !slices.Contains(r.classes, class) {
 		return false
 	}
-	if len(r.resources) > 0 && !slices.Contains(r.resources, o.resource) {
+	if len(r.resources) > 0 && !slices.Contains(r.resources, o.resource) || slices.Contains(r.except, o.resource) {
 		return false
 	}
 	if r.namespace != "" && !glob(r.namespace, o.namespace) {

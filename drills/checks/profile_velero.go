@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+
+	"github.com/restore-drill/restore-drill/scenarios"
 )
 
 // veleroProfile allows what Velero is known not to bring back, and what a fresh cluster has of its own. What a user loses by it is told as a
@@ -133,6 +135,28 @@ var veleroProfile = profile{
 			classes: []string{lostClass, extraClass, changedClass},
 		},
 	}),
+}
+
+// asked leaves out of a profile what the scenario asks Velero to bring back after all.
+func (p *profile) asked(v *scenarios.VeleroRestore) *profile {
+	if v == nil {
+		return p
+	}
+	asked := *p
+	asked.rules = nil
+	for _, r := range p.rules {
+		if r.name == "node-ports" && v.PreserveNodePorts != nil && *v.PreserveNodePorts {
+			continue
+		}
+		if r.name == "status" && v.RestoreStatus != nil {
+			for _, name := range v.RestoreStatus.IncludedResources {
+				plural, group, _ := strings.Cut(name, ".")
+				r.except = append(slices.Clip(r.except), strings.TrimPrefix(group+"/"+plural, "/"))
+			}
+		}
+		asked.rules = append(asked.rules, r)
+	}
+	return &asked
 }
 
 // A view of an object is what the conditions below look at.

@@ -2,12 +2,14 @@ package checks
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/restore-drill/restore-drill/internal/census"
 	"github.com/restore-drill/restore-drill/reports"
+	"github.com/restore-drill/restore-drill/scenarios"
 )
 
 // TestVeleroProfile shows for each rule what it allows, and what lies close by and is a difference.
@@ -79,4 +81,21 @@ func TestVeleroProfile(t *testing.T) {
 			require.Equal(t, test.rule, c.expected[0].Rule)
 		})
 	}
+}
+
+// TestVeleroWasAsked shows that what a scenario has Velero restore is not allowed to be lost.
+func TestVeleroWasAsked(t *testing.T) {
+	yes := true
+	asked := veleroProfile.asked(&scenarios.VeleroRestore{
+		PreserveNodePorts: &yes, RestoreStatus: &scenarios.VeleroRestoreStatus{IncludedResources: []string{"widgets.shop.example.com"}},
+	})
+	allowed := func(p *profile, resource, pointer string) bool {
+		return slices.ContainsFunc(p.rules, func(r rule) bool { return r.covers(object{resource: resource}, changedClass) && r.allows(pointer) })
+	}
+	for resource, pointer := range map[string]string{"services": "/spec/ports/0/nodePort", "shop.example.com/widgets": "/status/phase"} {
+		require.True(t, allowed(&veleroProfile, resource, pointer), resource)
+		require.False(t, allowed(asked, resource, pointer), resource)
+	}
+	require.True(t, allowed(asked, "apps/deployments", "/status/replicas"), "nobody asked for that")
+	require.Same(t, &veleroProfile, veleroProfile.asked(nil))
 }
