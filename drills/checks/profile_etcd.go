@@ -68,11 +68,6 @@ var etcdProfile = profile{
 			fields: []string{"/status/used/**"},
 		},
 		{
-			name: "quota-usage", because: "a controller counts anew what a quota is used for, some time after it changed; what is counted is compared itself",
-			source:    "Kubernetes, Resource Quotas: kube-controller-manager --resource-quota-sync-period",
-			resources: []string{"resourcequotas"}, classes: []string{changedClass}, fields: []string{"/status/used/**"},
-		},
-		{
 			name: "the-drill-itself", because: "the drill made it after the restore, to see whether the cluster works",
 			source: "restore-drill", namespace: ledger.Namespace, label: "restoredrill.io/drill", classes: []string{extraClass},
 		},
