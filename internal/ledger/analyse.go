@@ -429,6 +429,10 @@ func missing(w *Write) Fate {
 	return Lost
 }
 
+// minRate is the part of its rate without which a writer did not put the cluster under the load that it was to be under. Above it, what was not
+// written widens what can be told (Sums.Least, Sums.Short): a machine that stalls for a moment voids nothing.
+const minRate = 0.5
+
 // doubts tells why the measurement of one class proves nothing, whatever its figures.
 func (c chain) doubts(class string, began time.Duration) (doubts []string) {
 	doubt := func(format string, args ...any) {
@@ -441,8 +445,11 @@ func (c chain) doubts(class string, began time.Duration) (doubts []string) {
 		doubt("started after the failure")
 		return doubts
 	}
-	if c.acknowledged(-1, began) == 0 {
+	switch n := c.acknowledged(-1, began); {
+	case n == 0:
 		doubt("had no write acknowledged before the failure")
+	case float64(n) < minRate*c.rate*(began-c.start).Seconds()-1:
+		doubt("reached %.2f writes a second before the failure, it was to reach %.2f", c.reached(began), c.rate)
 	}
 	return doubts
 }

@@ -66,7 +66,7 @@ func (t *tape) analyse(test *testing.T) ledger.Account {
 	survivors := append(slices.Clone(t.survivors), ledger.Survivor{Class: ledger.ClassCore, End: true, Count: len(t.survivors)})
 	for _, class := range ledger.Classes[1:] {
 		records = append(records,
-			ledger.Record{Kind: ledger.Start, Class: class, Rate: 1},
+			ledger.Record{Kind: ledger.Start, Class: class, Rate: 0.1},
 			ledger.Record{Kind: ledger.Intent, Class: class, Seq: 1, Verb: ledger.Create, Name: "a", Digest: "value 1"},
 			ledger.Record{Kind: ledger.Outcome, Class: class, Seq: 1, Status: ledger.Acknowledged, Revision: 5},
 			ledger.Record{Kind: ledger.Stop, Class: class})
@@ -282,7 +282,7 @@ func TestWritersThatWroteLess(t *testing.T) {
 
 	slow := newTape()
 	for i := range 10 {
-		slow.now += 300 * ms
+		slow.now += 80 * ms
 		slow.write(create, fmt.Sprint(i), ack)
 		if i < 5 {
 			slow.there(fmt.Sprint(i), i+1)
@@ -290,11 +290,15 @@ func TestWritersThatWroteLess(t *testing.T) {
 	}
 	a = slow.analyse(t)
 	require.Empty(t, a.Doubts)
-	require.Equal(t, 2*time.Second, *a.Classes[0].RPO)
-	require.Equal(t, 1600*ms, a.Classes[0].Least)
+	require.Equal(t, 900*ms, *a.Classes[0].RPO)
+	require.Equal(t, 720*ms, a.Classes[0].Least)
 	require.Equal(t, 5, a.Classes[0].Lost)
-	require.Equal(t, 14, a.Classes[0].Short, "20 in two seconds, five of them made")
-	require.InDelta(t, 2.5, a.Classes[0].Rate, 1e-9)
+	require.Equal(t, 3, a.Classes[0].Short, "nine in 900 ms, five of them made, and one may have been cut")
+	require.InDelta(t, 10/1.8, a.Classes[0].Rate, 1e-9)
+
+	slow.now += 3 * time.Second
+	a = slow.analyse(t)
+	require.Equal(t, []string{"writer core reached 2.08 writes a second before the failure, it was to reach 10.00"}, a.Doubts)
 }
 
 func TestTheTwoMethodsDisagree(t *testing.T) {
