@@ -133,6 +133,11 @@ func TestEtcdQuorumLost(t *testing.T) {
 		}
 	}
 	require.NoError(t, c.Component(c.Members()[leader].Name).Start(t.Context(), nil))
+	// It runs before it listens.
+	require.Eventually(t, func() bool {
+		_, err := etcd.Revision(t.Context(), c.Store().Endpoints[leader], c.Store().TLS)
+		return err == nil
+	}, patience, tick)
 
 	seen := faulttest.Strike(t, &faults.EtcdQuorumLost{}, source(c))
 	require.Equal(t, "2 of 3 etcd members refuse connections", seen.Detail)
