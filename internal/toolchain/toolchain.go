@@ -117,7 +117,10 @@ func (t *Toolchain) find(ctx context.Context, wanted []component) ([]Binary, err
 			if missing[c.set] == nil {
 				order = append(order, c.set)
 			}
-			missing[c.set] = append(missing[c.set], c)
+			// Several versions of Kubernetes want the same etcd.
+			if !slices.ContainsFunc(missing[c.set], func(other component) bool { return other.name == c.name }) {
+				missing[c.set] = append(missing[c.set], c)
+			}
 		}
 	}
 	if len(problems) > 0 {

@@ -303,6 +303,16 @@ func TestBuildOfOneComponent(t *testing.T) {
 	require.Contains(t, calls[1], "sigs.k8s.io/kwok/cmd/kwok")
 }
 
+// What is wanted twice, as etcd is by two versions of Kubernetes, is built once.
+func TestBuildOfWhatIsWantedTwice(t *testing.T) {
+	r := newRig(t)
+	require.NoError(t, r.Build(t.Context(), "v1.36.3", "etcd", "v1.36.3"))
+	calls := r.goCalls(t)
+	require.Len(t, calls, 3, "etcd, kwok and Kubernetes")
+	require.True(t, strings.HasSuffix(calls[0], "/ go.etcd.io/etcd/server/v3 go.etcd.io/etcd/etcdutl/v3"), calls[0])
+	require.Equal(t, []string{".lock", "etcd", "etcdutl", "go.mod", "go.sum"}, files(t, r.etcdDir()))
+}
+
 func TestEverythingBeginsWithWhatMostDrillsNeed(t *testing.T) {
 	require.Equal(t, []string{"v1.36.3", "versitygw", "velero", "velero-plugin-for-aws", "v1.35.4", "v1.37.0"}, Everything())
 }
