@@ -12,7 +12,6 @@ import (
 
 	"github.com/restore-drill/restore-drill/drills/clusters"
 	"github.com/restore-drill/restore-drill/fixtures"
-	"github.com/restore-drill/restore-drill/internal/etcd"
 	"github.com/restore-drill/restore-drill/internal/evidence"
 )
 
@@ -70,7 +69,7 @@ func (m *manifestsMethod) Backup(ctx context.Context, source clusters.Cluster, d
 		Dir: dir, Name: filepath.Base(dir), Method: m.Name(), Taken: began.UTC(), Claim: evidence.Completed,
 		Version: spec.Version, EtcdMembers: spec.EtcdMembers, Encryption: spec.Encryption, Window: &Window{},
 	}
-	if a.Window.From, err = revisionOf(ctx, source); err != nil {
+	if _, a.Window.From, err = choose(ctx, source.Store()); err != nil {
 		return nil, err
 	}
 	drift, err := fixtures.Drift(ctx, source.Config(), m.desired, m.Key)
@@ -87,25 +86,11 @@ func (m *manifestsMethod) Backup(ctx context.Context, source clusters.Cluster, d
 			return nil, err
 		}
 	}
-	if a.Window.To, err = revisionOf(ctx, source); err != nil {
+	if _, a.Window.To, err = choose(ctx, source.Store()); err != nil {
 		return nil, err
 	}
 	a.Seconds = time.Since(began).Seconds()
 	return a, errors.Join(m.Put(evidence.DriftFile, drift), a.Finish())
-}
-
-// revisionOf the cluster's store, as any of its members knows it.
-func revisionOf(ctx context.Context, c clusters.Cluster) (int64, error) {
-	store := c.Store()
-	var errs []error
-	for _, endpoint := range store.Endpoints {
-		revision, err := etcd.Revision(ctx, endpoint, store.TLS)
-		if err == nil {
-			return revision, nil
-		}
-		errs = append(errs, err)
-	}
-	return 0, errors.Join(errs...)
 }
 
 func (m *manifestsMethod) Restore(ctx context.Context, a *Artifact, target clusters.Cluster, opts RestoreOptions) (string, error) {
