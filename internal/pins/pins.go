@@ -1,0 +1,32 @@
+//go:build pins
+
+// Package pins keeps modules in go.mod until the code that uses them is there.
+package pins
+
+import (
+	_ "github.com/chromedp/chromedp"
+	_ "github.com/in-toto/attestation/go/v1"
+	_ "github.com/joshdk/go-junit"
+	_ "github.com/prometheus/client_golang/prometheus/push"
+	_ "github.com/prometheus/common/expfmt"
+	_ "github.com/secure-systems-lab/go-securesystemslib/dsse"
+	_ "github.com/spf13/cobra/doc"
+	_ "github.com/testcontainers/testcontainers-go"
+	_ "github.com/testcontainers/testcontainers-go/network"
+	_ "github.com/vmware-tanzu/velero/pkg/apis/velero/v2alpha1"
+	_ "github.com/vmware-tanzu/velero/pkg/install"
+	_ "go.opentelemetry.io/contrib/exporters/autoexport"
+	_ "go.opentelemetry.io/contrib/propagators/autoprop"
+	_ "go.opentelemetry.io/otel"
+	_ "go.opentelemetry.io/otel/sdk/trace"
+	_ "go.opentelemetry.io/otel/sdk/trace/tracetest"
+	_ "gocloud.dev/blob/fileblob"
+	_ "gocloud.dev/blob/memblob"
+	_ "gocloud.dev/blob/s3blob"
+	_ "sigs.k8s.io/controller-runtime/pkg/client"
+	_ "sigs.k8s.io/e2e-framework/pkg/env"
+	_ "sigs.k8s.io/e2e-framework/pkg/envconf"
+	_ "sigs.k8s.io/e2e-framework/pkg/features"
+	_ "sigs.k8s.io/e2e-framework/support"
+	_ "sigs.k8s.io/kind/pkg/cluster"
+)
