@@ -22,9 +22,12 @@ import (
 
 // Exit codes.
 const (
-	exitPassed      = 0
-	exitFailed      = 1
-	exitUnknown     = 2
+	exitPassed  = 0
+	exitFailed  = 1
+	exitUnknown = 2
+	// exitReporting is for a drill that passed and whose outcome could not be delivered: to a history, a webhook, a Pushgateway. A verdict that is not
+	// passed keeps its own code.
+	exitReporting   = 3
 	exitUsage       = 64
 	exitInterrupted = 130
 )

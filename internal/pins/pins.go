@@ -15,6 +15,7 @@ import (
 	_ "github.com/testcontainers/testcontainers-go/network"
 	_ "github.com/vmware-tanzu/velero/pkg/apis/velero/v2alpha1"
 	_ "github.com/vmware-tanzu/velero/pkg/install"
+	_ "github.com/yuin/goldmark"
 	_ "go.opentelemetry.io/contrib/exporters/autoexport"
 	_ "go.opentelemetry.io/contrib/propagators/autoprop"
 	_ "go.opentelemetry.io/otel"
