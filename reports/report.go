@@ -185,6 +185,8 @@ type Check struct {
 	Findings []Finding `json:"findings,omitempty"`
 	// Omitted counts findings beyond those listed.
 	Omitted int `json:"omitted,omitempty"`
+	// Next is what a person should do where the check did not pass and no finding says it.
+	Next string `json:"next,omitempty"`
 	// Evidence names the files of the run directory that were read.
 	Evidence []string `json:"evidence,omitempty"`
 }
@@ -496,6 +498,21 @@ type Probe struct {
 	// At is when it first passed, in seconds since the drill began.
 	At       *float64 `json:"at,omitempty"`
 	Attempts int      `json:"attempts"`
+	// History is what it answered, of both clusters; HistoryOmitted counts the entries beyond those listed, which are the newest.
+	History        []ProbeAnswer `json:"history,omitempty"`
+	HistoryOmitted int           `json:"historyOmitted,omitempty"`
+}
+
+// A ProbeAnswer is an answer of a probe, and those like it that followed at once.
+type ProbeAnswer struct {
+	// Cluster that was asked: source or restored.
+	Cluster string `json:"cluster"`
+	Passed  bool   `json:"passed"`
+	Detail  string `json:"detail"`
+	// From the first to the last of them, in seconds since the drill began.
+	From     float64 `json:"from"`
+	To       float64 `json:"to"`
+	Attempts int     `json:"attempts"`
 }
 
 // An Artifact is a finished backup.
@@ -505,12 +522,21 @@ type Artifact struct {
 	Taken  time.Time `json:"taken"`
 	// Seconds that taking it took.
 	Seconds float64 `json:"seconds"`
-	Bytes   int64   `json:"bytes"`
-	SHA256  string  `json:"sha256"`
+	// Bytes of all its files; SHA256 is that of the largest.
+	Bytes  int64          `json:"bytes"`
+	SHA256 string         `json:"sha256"`
+	Files  []ArtifactFile `json:"files,omitempty"`
 	// Facts of the method: revision, cluster ID, keys ...
 	Facts map[string]string `json:"facts,omitempty"`
 	// Restored marks the one that was brought back.
 	Restored bool `json:"restored,omitempty"`
+}
+
+// An ArtifactFile with its digest, as recorded when the backup was taken.
+type ArtifactFile struct {
+	Name   string `json:"name"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
 }
 
 // Environment of the run.

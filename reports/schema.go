@@ -22,6 +22,7 @@ var vocabulary = map[string]map[string][]string{
 	"Objective":        {"unit": {"s", "writes", "profile"}},
 	"Difference":       {"class": {"lost", "extra", "changed", "expected"}},
 	"FieldChange":      {"class": {"lost", "extra", "changed"}},
+	"ProbeAnswer":      {"cluster": {"source", "restored"}},
 	"AccessDifference": {"change": {"lost", "gained"}},
 	"MissingObject":    {"state": {"absent", "replaced", "unseen"}, "since": {"lost", "before", "new", "undetermined"}},
 }

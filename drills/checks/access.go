@@ -17,6 +17,8 @@ import (
 var accessCheck = Check{
 	Name:       "access",
 	Title:      "May everyone do what they could before, and nothing else?",
+	IfFailed:   "compare the roles and bindings of the subject with those in the census before",
+	IfUnknown:  "see which list of privileges is not whole, and run the drill again",
 	Needs:      []string{evidence.AccessBackupFile, evidence.AccessBeforeFile, evidence.AccessAfterFile},
 	OfRestored: true,
 	Judge: func(run *Run, r *reports.Report, c *reports.Check) {

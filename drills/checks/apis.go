@@ -17,9 +17,11 @@ func (run *Run) upgraded() bool {
 // apisCheck tells, from what was known before the restore began, which APIs the restored cluster's version has done away with, and whether
 // anything was to be had only there.
 var apisCheck = Check{
-	Name:  "apis",
-	Title: "Does the new version of Kubernetes still serve every API through which there were objects?",
-	Needs: []string{evidence.APIsFile, evidence.CensusBeforeFile},
+	Name:      "apis",
+	Title:     "Does the new version of Kubernetes still serve every API through which there were objects?",
+	IfFailed:  "convert the objects to a version that the new cluster serves before it is upgraded",
+	IfUnknown: "find out by hand whether the new cluster serves what the old one held",
+	Needs:     []string{evidence.APIsFile, evidence.CensusBeforeFile},
 	Applies: func(run *Run) string {
 		if !run.upgraded() {
 			return "the restored cluster runs the same version of Kubernetes"

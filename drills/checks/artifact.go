@@ -10,9 +10,11 @@ import (
 // artifactCheck looks at what the drill found when it compared the backup with the digests recorded when it was taken, whatever the tool then made
 // of it.
 var artifactCheck = Check{
-	Name:  "artifact",
-	Title: "Was the backup, when it was needed, as it had been taken?",
-	Needs: []string{evidence.TimelineFile},
+	Name:      "artifact",
+	Title:     "Was the backup, when it was needed, as it had been taken?",
+	IfFailed:  "do not restore it: fall back to the backup before it, and find out what changed its bytes",
+	IfUnknown: "have the digests recorded when a backup is taken compared before each restore",
+	Needs:     []string{evidence.TimelineFile},
 	Applies: func(run *Run) string {
 		if _, begun := run.mark(evidence.MarkRestoreStarted, 0); !begun && run.interrupted() == "" {
 			return "no restore began"

@@ -34,6 +34,8 @@ type Check struct {
 	Name string
 	// Title is the question in words.
 	Title string
+	// IfFailed and IfUnknown say what a person should do about it, where no finding says so itself.
+	IfFailed, IfUnknown string
 	// Needs are files of the run directory without which nothing was observed: when one is missing, empty or truncated, the
 	// verdict is unknown and Judge is not called.
 	Needs []string
@@ -70,13 +72,34 @@ func (check Check) judge(run *Run, r *reports.Report) reports.Check {
 		if check.OfRestored && broke != "" {
 			c.Reason = broke + "; " + c.Reason
 		}
+		c.Next = "run the drill again: what it did not record cannot be judged later. If the run directory was copied, judge the original"
 		return c
 	}
 	protect(&c, func() { check.Judge(run, r, &c) })
 	if c.Verdict == reports.Failed && check.OfRestored && broke != "" {
 		c.Verdict, c.Reason = reports.Unknown, broke+"; without that: "+c.Reason
 	}
+	check.advise(&c, broke)
 	return c
+}
+
+// advise fills in what to do where the check did not pass and its findings do not say it.
+func (check Check) advise(c *reports.Check, broke string) {
+	about := map[reports.Verdict]string{reports.Failed: check.IfFailed, reports.Unknown: check.IfUnknown}
+	if broke != "" {
+		about[reports.Unknown] = "put right what broke the drill, and run it again: " + broke
+	}
+	said := false
+	for i := range c.Findings {
+		f := &c.Findings[i]
+		if f.Next == "" {
+			f.Next = about[f.Verdict]
+		}
+		said = said || f.Next != "" && f.Verdict == c.Verdict
+	}
+	if !said {
+		c.Next = about[c.Verdict]
+	}
 }
 
 // protect calls judge. A run directory may come from anywhere: what makes a check panic is evidence that cannot be judged.

@@ -400,3 +400,45 @@ func TestNoVerdictButUnknownWithoutTheEnd(t *testing.T) {
 		require.NotEmpty(t, r.Reason)
 	}
 }
+
+// Nobody is left alone with a red or an unknown: each finding says what to do, or its check does.
+func TestWhatIsNotPassedSaysWhatToDo(t *testing.T) {
+	for _, name := range variations(t) {
+		dir, _ := unpack(t, name)
+		for _, c := range judge(t, dir).Checks {
+			said := c.Next != ""
+			for _, f := range c.Findings {
+				if f.Verdict == reports.Failed || f.Verdict == reports.Unknown {
+					require.NotEmpty(t, f.Next, "%s: %s: %s", name, c.Name, f.Message)
+				}
+				said = said || f.Verdict == c.Verdict && f.Next != ""
+			}
+			require.Equal(t, c.Verdict == reports.Failed || c.Verdict == reports.Unknown, said && c.Verdict != reports.Passed, "%s: %s: %s", name, c.Name, c.Reason)
+		}
+	}
+}
+
+func TestAProbesHistory(t *testing.T) {
+	dir, _ := unpack(t, "")
+	require.Equal(t, []reports.ProbeAnswer{
+		{Cluster: "source", Passed: true, Detail: "HTTP 200", From: 4, To: 4, Attempts: 1},
+		{Cluster: "restored", Detail: "HTTP 500", From: 12.1, To: 12.1, Attempts: 1},
+		{Cluster: "restored", Passed: true, Detail: "HTTP 200", From: 12.51, To: 12.51, Attempts: 1},
+	}, judge(t, dir).Probes[0].History)
+
+	// A probe that flaps for hours: answers alike are one entry, and what is left off is counted.
+	var b strings.Builder
+	for i := range 1000 {
+		b.WriteString(`{"name":"shop-is-up","cluster":"restored","at":` + strconv.Itoa(13+i/2) + `000000000,"passed":` + strconv.FormatBool(i/2%2 == 1) + ",\"detail\":\"HTTP\"}\n")
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "probes.jsonl"), os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = f.WriteString(b.String())
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	p := judge(t, dir).Probes[0]
+	require.Len(t, p.History, 200)
+	require.Equal(t, reports.ProbeAnswer{Cluster: "restored", Detail: "HTTP", From: 13, To: 13, Attempts: 2}, p.History[3])
+	require.Equal(t, 1003, p.Attempts+1, "of the restored cluster")
+	require.Equal(t, 1003-3-2*197, p.HistoryOmitted)
+}

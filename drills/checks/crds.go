@@ -17,6 +17,8 @@ import (
 var crdsCheck = Check{
 	Name:       "crds",
 	Title:      "Are custom resources defined as before, readable, and could each be created again?",
+	IfFailed:   "restore the definitions at the version that the objects were stored in, before the objects",
+	IfUnknown:  "see which definition could not be read, and create one of its objects by hand in a dry run",
 	Needs:      []string{evidence.CRDsBeforeFile, evidence.CRDsAfterFile, evidence.CRDsRecreateFile},
 	OfRestored: true,
 	Judge: func(run *Run, r *reports.Report, c *reports.Check) {

@@ -10,9 +10,11 @@ import (
 // driftCheck finds what of Git's objects lived otherwise than Git says: a rebuild from Git undoes it, whether it was a repair made by hand or a
 // mistake. What lived and is not in Git at all is for the fidelity check to miss.
 var driftCheck = Check{
-	Name:  "drift",
-	Title: "Did the objects that are in Git live as Git says?",
-	Needs: []string{evidence.DriftFile},
+	Name:      "drift",
+	Title:     "Did the objects that are in Git live as Git says?",
+	IfFailed:  "commit what is to stay, before a rebuild from Git undoes it",
+	IfUnknown: "see that Git holds what the cluster is made of, and run the drill again",
+	Needs:     []string{evidence.DriftFile},
 	Applies: func(run *Run) string {
 		if run.Scenario.Spec.Backup.Method != "manifests" {
 			return "the backup is not a set of manifests"

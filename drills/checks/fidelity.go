@@ -20,11 +20,13 @@ import (
 )
 
 // maxDifferences that a report lists, of the unexpected ones and of the expected ones each. All are counted.
-const maxDifferences = 500
+const maxDifferences = 20_000
 
 var fidelityCheck = Check{
 	Name:       "fidelity",
 	Title:      "Is every object back as it was at the time of the backup?",
+	IfFailed:   "look at the fields under Fidelity: what may differ belongs into a rule of the profile, and all else into the backup",
+	IfUnknown:  "see which census is not whole, and run the drill again: what was not read was not compared",
 	Needs:      []string{evidence.CensusBeforeFile, evidence.CensusAfterFile},
 	OfRestored: true,
 	Judge: func(run *Run, r *reports.Report, c *reports.Check) {

@@ -12,6 +12,8 @@ import (
 var freshnessCheck = Check{
 	Name:       "freshness",
 	Title:      "Is the restored cluster another one than the source?",
+	IfFailed:   "tear down what is left of the source cluster, and run the drill again",
+	IfUnknown:  "tear down what is left of the source cluster, and run the drill again: what was looked at may be the old one",
 	Needs:      []string{evidence.FreshnessFile},
 	OfRestored: true,
 	Applies: func(run *Run) string {

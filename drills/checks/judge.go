@@ -132,6 +132,7 @@ func (run *Run) reportArtifacts() []reports.Artifact {
 		for _, name := range slices.Sorted(maps.Keys(a.Files)) {
 			f := a.Files[name]
 			out.Bytes += f.Bytes
+			out.Files = append(out.Files, reports.ArtifactFile{Name: name, Bytes: f.Bytes, SHA256: f.SHA256})
 			if f.Bytes > largest {
 				largest, out.SHA256, out.Facts["digest of"] = f.Bytes, f.SHA256, name
 			}

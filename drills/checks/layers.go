@@ -11,6 +11,8 @@ import (
 var layersCheck = Check{
 	Name:       "layers",
 	Title:      "Did each further layer bring back what was written to it, within the objectives?",
+	IfFailed:   "compare the layer's own ledger with what is there now, and see whether the layers above it undid it",
+	IfUnknown:  "see which layer has no account of its writes, and run the drill again",
 	Needs:      []string{evidence.TimelineFile},
 	OfRestored: true,
 	Applies: func(run *Run) string {

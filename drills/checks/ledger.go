@@ -14,6 +14,8 @@ var ledgerFiles = []string{evidence.TimelineFile, evidence.LedgerFile, evidence.
 var rpoCheck = Check{
 	Name:       "rpo",
 	Title:      "Is the loss of acknowledged writes within the objectives?",
+	IfFailed:   "back up more often, or see why it was not the newest backup that came back",
+	IfUnknown:  "run the drill again with a target further from what is measured, or with writers that have room to reach their rate",
 	Needs:      ledgerFiles,
 	OfRestored: true,
 	Judge: func(run *Run, r *reports.Report, c *reports.Check) {
@@ -125,6 +127,8 @@ func (a *account) doubt() string {
 var ledgerCheck = Check{
 	Name:       "ledger",
 	Title:      "Is what is left of the acknowledged writes a state that the cluster was in, and do both methods agree on it?",
+	IfFailed:   "compare the writes with the census: what came back is no state that the cluster was ever in, so do not let clients rely on it",
+	IfUnknown:  "see which write the two accounts differ on, and run the drill again",
 	Needs:      ledgerFiles,
 	OfRestored: true,
 	Judge: func(run *Run, r *reports.Report, c *reports.Check) {

@@ -11,9 +11,11 @@ import (
 )
 
 var phasesCheck = Check{
-	Name:  "phases",
-	Title: "Did the drill come to its end, and did the backup tool do its work?",
-	Needs: []string{evidence.TimelineFile},
+	Name:      "phases",
+	Title:     "Did the drill come to its end, and did the backup tool do its work?",
+	IfFailed:  "read the error of the phase and the last lines of the component it names: the tool's own work failed, so the backup cannot be counted on",
+	IfUnknown: "put right what broke the drill, and run it again: it shows nothing of the backup",
+	Needs:     []string{evidence.TimelineFile},
 	Judge: func(run *Run, r *reports.Report, c *reports.Check) {
 		var verdicts []reports.Verdict
 		var reasons []string
@@ -51,9 +53,11 @@ var phasesCheck = Check{
 }
 
 var toolCheck = Check{
-	Name:  "tool",
-	Title: "Did the backup tool say of its own work what the scenario expects?",
-	Needs: []string{evidence.TimelineFile},
+	Name:      "tool",
+	Title:     "Did the backup tool say of its own work what the scenario expects?",
+	IfFailed:  "read what the tool says in its own log; if it says so rightly, declare it in the scenario under expect.backup or expect.tool",
+	IfUnknown: "see in the timeline where the tool was when it fell silent, and run the drill again",
+	Needs:     []string{evidence.TimelineFile},
 	Judge: func(run *Run, r *reports.Report, c *reports.Check) {
 		defer run.words(c)
 		for _, want := range []struct{ name, says string }{{"backup", run.Scenario.Spec.Expect.Backup}, {"restore", run.Scenario.Spec.Expect.Tool}} {

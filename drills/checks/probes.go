@@ -16,6 +16,8 @@ const (
 var probesCheck = Check{
 	Name:       "probes",
 	Title:      "Does the restored service answer every probe, as the lost one did?",
+	IfFailed:   "ask the probe by hand of the restored cluster: its last answer says what it misses",
+	IfUnknown:  "see that the probe passes before the failure, or it can show nothing after it",
 	OfRestored: true,
 	Judge: func(run *Run, r *reports.Report, c *reports.Check) {
 		declared := run.Scenario.Spec.Probes
@@ -35,6 +37,9 @@ var probesCheck = Check{
 			before := false
 			var last *evidence.ProbeResult
 			for i, result := range results {
+				if result.Name == d.Name {
+					answered(&p, result)
+				}
 				switch {
 				case result.Name != d.Name:
 				case result.Cluster == source:
@@ -72,4 +77,24 @@ var probesCheck = Check{
 			c.Reason = fmt.Sprintf("the last answer to %s is good", counted(len(parts), "probe"))
 		}
 	},
+}
+
+// maxAnswers of a probe that a report lists: enough for one that flaps, and a file of any length stays small.
+const maxAnswers = 200
+
+// answered adds an answer to a probe's history: to the entry before where it is alike.
+func answered(p *reports.Probe, result evidence.ProbeResult) {
+	at := result.At.Seconds()
+	if n := len(p.History); n > 0 && p.HistoryOmitted == 0 {
+		last := &p.History[n-1]
+		if last.Cluster == result.Cluster && last.Passed == result.Passed && last.Detail == result.Detail {
+			last.To, last.Attempts = at, last.Attempts+1
+			return
+		}
+	}
+	if len(p.History) == maxAnswers {
+		p.HistoryOmitted++
+		return
+	}
+	p.History = append(p.History, reports.ProbeAnswer{Cluster: result.Cluster, Passed: result.Passed, Detail: result.Detail, From: at, To: at, Attempts: 1})
 }

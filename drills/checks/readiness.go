@@ -14,6 +14,8 @@ import (
 var readinessCheck = Check{
 	Name:       "readiness",
 	Title:      "Is every workload as ready as it was?",
+	IfFailed:   "describe the object in the restored cluster: its events say what it waits for",
+	IfUnknown:  "seed the cluster with workloads that become ready, so that there is something to compare",
 	Needs:      []string{evidence.CensusBeforeFile, evidence.CensusAfterFile},
 	OfRestored: true,
 	Judge: func(run *Run, r *reports.Report, c *reports.Check) {

@@ -13,6 +13,8 @@ import (
 var referencesCheck = Check{
 	Name:       "references",
 	Title:      "Does everything that came back still find what it refers to?",
+	IfFailed:   "take it into the backup, or restore it before what refers to it",
+	IfUnknown:  "see which census is not whole, and run the drill again",
 	Needs:      []string{evidence.CensusBeforeFile, evidence.CensusAfterFile},
 	OfRestored: true,
 	Judge: func(run *Run, r *reports.Report, c *reports.Check) {

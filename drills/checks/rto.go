@@ -29,6 +29,8 @@ const maxClockGap = time.Second
 var rtoCheck = Check{
 	Name:       "rto",
 	Title:      "Was the service back within the recovery time objective?",
+	IfFailed:   "see under Timeline where the recovery time went, and shorten the longest interval, or agree on an objective that can be kept",
+	IfUnknown:  "see which mark is missing from the timeline, and run the drill again on a machine that does nothing else",
 	Needs:      []string{evidence.TimelineFile},
 	OfRestored: true,
 	Judge: func(run *Run, r *reports.Report, c *reports.Check) {

@@ -11,6 +11,8 @@ import (
 var staleClientsCheck = Check{
 	Name:       "stale-clients",
 	Title:      "Does a client that was connected before the failure see what is there now?",
+	IfFailed:   "restart every controller and client that held a watch before the failure, or raise the store's revision when it is restored",
+	IfUnknown:  "run the drill again: the client has to be seen watching when the failure strikes",
 	Needs:      []string{evidence.InformerFile},
 	OfRestored: true,
 	Applies:    func(run *Run) string { return run.remade() },

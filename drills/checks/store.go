@@ -13,6 +13,8 @@ import (
 var storeCheck = Check{
 	Name:       "store",
 	Title:      "Is every key of the artifact in the restored store?",
+	IfFailed:   "do not use the restored store: restore the snapshot anew, and compare its hash with that of the artifact",
+	IfUnknown:  "take both snapshots again with etcdctl snapshot status, and compare their revisions by hand",
 	Needs:      []string{evidence.StoreFile},
 	OfRestored: true,
 	Applies: func(run *Run) string {

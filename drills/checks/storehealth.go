@@ -11,6 +11,8 @@ import (
 var storeHealthCheck = Check{
 	Name:       "store-health",
 	Title:      "Is the restored store of one mind, open for writes, and what the API server shows?",
+	IfFailed:   "see etcdctl alarm list and etcdctl endpoint status before clients are let in",
+	IfUnknown:  "ask every member of the restored store with etcdctl endpoint status and hashkv",
 	Needs:      []string{evidence.StoreHealthFile},
 	OfRestored: true,
 	Applies:    func(run *Run) string { return run.remade() },
