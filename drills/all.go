@@ -14,6 +14,7 @@ import (
 
 	"github.com/restore-drill/restore-drill/drills/backups"
 	"github.com/restore-drill/restore-drill/drills/clusters"
+	"github.com/restore-drill/restore-drill/fixtures"
 	"github.com/restore-drill/restore-drill/scenarios"
 )
 
@@ -33,24 +34,49 @@ func Check(ctx context.Context, provider clusters.Provider, all ...*Loaded) erro
 	tools := provider.Tools()
 	for _, l := range all {
 		s := l.Scenario
-		source := clusters.Spec{Version: s.Spec.Cluster.Version, EtcdMembers: s.Spec.Cluster.EtcdMembers, Encryption: s.Spec.Cluster.Encryption}
-		errs := []error{provider.Check(ctx, source)}
-		if restored := s.Spec.Restore; restored.Version != source.Version {
-			errs = append(errs, provider.Check(ctx, clusters.Spec{Version: restored.Version, EtcdMembers: restored.EtcdMembers, Encryption: source.Encryption}))
+		if err := l.lacks(provider); err != nil {
+			return err
 		}
-		env := l.env(tools)
+		var (
+			env     = l.env(tools)
+			methods []backups.Method
+			errs    []error
+		)
 		for _, layer := range layers(&s.Spec) {
 			method, err := backups.New(backups.Layer{Backup: layer.Backup, Velero: layer.Velero}, env)
 			if err == nil {
-				err = method.Check(ctx)
+				err, methods = method.Check(ctx), append(methods, method)
 			}
 			errs = append(errs, err)
+		}
+		source := clusters.Spec{
+			Version: s.Spec.Cluster.Version, EtcdMembers: s.Spec.Cluster.EtcdMembers, Encryption: s.Spec.Cluster.Encryption,
+			Images: images(&s.Spec, methods),
+		}
+		errs = append(errs, provider.Check(ctx, source))
+		if restored := s.Spec.Restore; restored.Version != source.Version {
+			target := source
+			target.Version, target.EtcdMembers = restored.Version, restored.EtcdMembers
+			errs = append(errs, provider.Check(ctx, target))
 		}
 		if err := errors.Join(errs...); err != nil {
 			return err // the others lack much the same
 		}
 	}
 	return nil
+}
+
+// images that the pods of a drill run, beside those of Kubernetes itself, on clusters whose nodes are machines.
+func images(s *scenarios.Spec, methods []backups.Method) (all []string) {
+	if s.Seed.Volumes != nil {
+		all = append(all, fixtures.VolumeImage)
+	}
+	for _, m := range methods {
+		if m, ok := m.(interface{ Images() []string }); ok {
+			all = append(all, m.Images()...)
+		}
+	}
+	return all
 }
 
 // layers of a drill in the order in which they are restored.

@@ -725,6 +725,10 @@ func (d *drill) create(ctx context.Context, name string) (clusters.Cluster, erro
 
 // clusterSpec of the source or the restored cluster.
 func (d *drill) clusterSpec(name string) clusters.Spec {
+	var methods []backups.Method
+	for _, l := range d.layers {
+		methods = append(methods, l.Method)
+	}
 	members, version := d.spec.Cluster.EtcdMembers, d.spec.Cluster.Version
 	if name == "restored" {
 		members, version = d.spec.Restore.EtcdMembers, d.spec.Restore.Version
@@ -732,7 +736,7 @@ func (d *drill) clusterSpec(name string) clusters.Spec {
 	return clusters.Spec{
 		Name: name, DrillID: d.id, LogDir: filepath.Join(d.Dir, evidence.LogsDir, name),
 		Version: version, EtcdMembers: members, Nodes: d.spec.Cluster.Nodes,
-		Encryption: d.spec.Cluster.Encryption, AuditLog: d.spec.Cluster.AuditLog,
+		Encryption: d.spec.Cluster.Encryption, AuditLog: d.spec.Cluster.AuditLog, Images: images(d.spec, methods),
 		StartTimeout: d.spec.Cluster.StartTimeout.Duration, Progress: d.note,
 	}
 }

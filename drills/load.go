@@ -2,8 +2,10 @@ package drills
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/restore-drill/restore-drill/drills/backups"
@@ -59,9 +61,36 @@ const All = "all"
 // env is what a backup method can be told before there is a drill.
 func (l *Loaded) env(tools clusters.Tools) backups.Env {
 	return backups.Env{
-		StateRoot: tools.StateRoot, Toolchain: tools.Toolchain,
+		StateRoot: tools.StateRoot, Toolchain: tools.Toolchain, Network: tools.Network,
 		Workloads: l.Scenario.Spec.Seed.Workloads, Manifests: manifests(l.Scenario, l.Path), ScenarioDir: filepath.Dir(l.Path),
 	}
+}
+
+// ErrLacking is wrapped by the error that says that a provider's clusters have not all that a scenario requires.
+var ErrLacking = errors.New("the provider's clusters lack what the scenario requires")
+
+// lacks tells what the scenario requires and the provider's clusters have not.
+func (l *Loaded) lacks(p clusters.Provider) error {
+	if slices.Contains(l.Scenario.Spec.Requires, scenarios.Machines) && !p.Tools().Machines() {
+		return fmt.Errorf("scenario %s needs nodes that are machines (spec.requires), and those of provider %s are not: %w", l.Scenario.Metadata.Name, p.Name(), ErrLacking)
+	}
+	return nil
+}
+
+// Fitting divides the scenarios that All stands for: those that a provider can run, and those that require what its clusters have not.
+func Fitting(p clusters.Provider) (fit, unfit []string, err error) {
+	for _, name := range embedded() {
+		l, err := Load(name)
+		if err != nil {
+			return nil, nil, err
+		}
+		if l.lacks(p) != nil {
+			unfit = append(unfit, name)
+		} else {
+			fit = append(fit, name)
+		}
+	}
+	return fit, unfit, nil
 }
 
 // LoadAll loads several scenarios; its error joins those of all.

@@ -15,7 +15,7 @@ import (
 
 // Test runs a drill as a Go test: an embedded scenario by name, a file by path. Each check is a subtest. A failed and an
 // unknown check fail their subtest. Evidence and reports are left in t.ArtifactDir(). Where there are no binaries for the process
-// provider, and no Go to build them with, the test is skipped with the reason. Tests that call t.Parallel share the memory of this machine: a drill
+// provider, and no Go to build them with, or the scenario requires machines, the test is skipped with the reason. Tests that call t.Parallel share the memory of this machine: a drill
 // begins when there is room for it.
 func Test(t *testing.T, nameOrPath string) *reports.Report {
 	t.Helper()
@@ -76,7 +76,7 @@ func run(t *testing.T, nameOrPath string) *reports.Report {
 		},
 	}
 	if err := Check(t.Context(), provider, loaded); err != nil {
-		if errors.Is(err, toolchain.ErrNoGo) {
+		if errors.Is(err, toolchain.ErrNoGo) || errors.Is(err, ErrLacking) {
 			t.Skipf("provider %s cannot run here: %v", provider.Name(), err)
 		}
 		t.Fatal(err)

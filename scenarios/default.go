@@ -1,6 +1,9 @@
 package scenarios
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // DefaultKubernetesVersion of a cluster whose scenario names none.
 const DefaultKubernetesVersion = "v1.36.3"
@@ -33,6 +36,12 @@ func Default(s *Scenario) {
 	}
 	fill(&spec.Seed.Size, "1Ki")
 	point(&spec.Seed.RandomSeed, 1)
+	if v := spec.Seed.Volumes; v != nil {
+		fill(&v.Claims, 2)
+		fill(&v.Size, "64Mi")
+		fill(&v.Files, 12)
+		spec.require(Machines)
+	}
 	point(&spec.Ledger.Rate, 20)
 	point(&spec.Ledger.Before, Duration{time.Second})
 	point(&spec.Ledger.After, Duration{time.Second})
@@ -47,6 +56,16 @@ func Default(s *Scenario) {
 	fill(&spec.Expect.Backup, "completed")
 	fill(&spec.Expect.Tool, "completed")
 	fill(&spec.Expect.Verdict, "passed")
+}
+
+// Machines are nodes with an operating system of their own, as a scenario requires them.
+const Machines = "machines"
+
+// require names what the scenario uses without saying so.
+func (s *Spec) require(what string) {
+	if !slices.Contains(s.Requires, what) {
+		s.Requires = append(s.Requires, what)
+	}
 }
 
 func (b *Backup) fill() {

@@ -39,6 +39,9 @@ type Spec struct {
 	Description string `json:"description,omitempty"`
 	// Objectives are the targets that the restore is judged against.
 	Objectives Objectives `json:"objectives"`
+	// Requires names what the clusters must have beyond an API: machines, whose kubelets run pods and whose disks hold volumes. A provider without
+	// it refuses the drill. What the scenario uses is required without being named: seed.volumes need machines.
+	Requires []string `json:"requires,omitempty"`
 	// Cluster is the cluster to lose.
 	Cluster Cluster `json:"cluster,omitempty"`
 	// Seed is what runs on it.
@@ -106,6 +109,23 @@ type Seed struct {
 	RandomSeed *int64 `json:"randomSeed,omitempty"`
 	// Manifests are files or directories of the user's own, relative to the scenario file.
 	Manifests []string `json:"manifests,omitempty"`
+	// Volumes are filled with files whose bytes have to come back, and take the volume ledger's records; absent for none.
+	Volumes *Volumes `json:"volumes,omitempty"`
+}
+
+// Volumes are claims of a StatefulSet, each with the same number of files of generated content, and one more for the ledger of the volume layer: a pod
+// that appends numbered records, which count as written once they are on disk.
+type Volumes struct {
+	// Claims of the StatefulSet; default 2.
+	Claims int `json:"claims,omitempty"`
+	// Size of the files of each claim together, for example 64Mi, which is the default.
+	Size Capacity `json:"size,omitempty"`
+	// Files in each claim; default 12.
+	Files int `json:"files,omitempty"`
+	// ReclaimPolicy is what the PersistentVolumes are told to do once their claims are gone: Delete or Retain; default that of their class.
+	ReclaimPolicy string `json:"reclaimPolicy,omitempty"`
+	// Annotations of the pods, as Velero reads them: backup.velero.io/backup-volumes-excludes, for example.
+	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
 // Ledger sets the writers whose acknowledged writes measure the RPO.

@@ -33,6 +33,7 @@ func Schema(v Vocabulary) ([]byte, error) {
 	}
 	g.Define(reflect.TypeFor[Duration](), &jsonschema.Schema{Type: "string", Pattern: durationPattern.String(), Examples: []any{"30s", "1m30s"}})
 	g.Define(reflect.TypeFor[Size](), &jsonschema.Schema{Type: "string", Pattern: sizePattern.String(), Examples: []any{"512B", "4Ki"}})
+	g.Define(reflect.TypeFor[Capacity](), &jsonschema.Schema{Type: "string", Pattern: sizePattern.String(), Examples: []any{"512Ki", "64Mi"}})
 	g.Define(nodeType.Elem(), &jsonschema.Schema{Type: "object"})
 	g.Define(rawType, &jsonschema.Schema{})
 	if _, err := g.Type(reflect.TypeFor[Scenario]()); err != nil {

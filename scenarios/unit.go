@@ -97,6 +97,27 @@ func (s *Size) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// A Capacity is a Size that need not fit into an object: 512Ki, 64Mi.
+type Capacity string
+
+// maxCapacity leaves room for two clusters on one disk.
+const maxCapacity = 4 << 30
+
+// UnmarshalText takes a capacity as it is written, if it is one, and says what to write instead if it is none.
+func (c *Capacity) UnmarshalText(text []byte) error {
+	if !sizePattern.Match(text) {
+		return wrongSize(string(text))
+	}
+	*c = Capacity(text)
+	if n := c.Bytes(); n < 1 || n > maxCapacity {
+		return fmt.Errorf("%s is out of range: want at least 1B and at most %dMi", shorten(string(text)), maxCapacity>>20)
+	}
+	return nil
+}
+
+// Bytes of the capacity; 0 when it is not set.
+func (c Capacity) Bytes() int { return Size(c).Bytes() }
+
 // Bytes of the size; 0 when it is not set.
 func (s Size) Bytes() int {
 	digits := strings.TrimRight(string(s), "BKMi")

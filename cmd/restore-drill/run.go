@@ -37,7 +37,10 @@ Exit code: 0 all passed, 1 one failed, 2 one is unknown (the drill could not tel
 			if b.parallel < 1 {
 				return fmt.Errorf("--parallel %d (want 1 or more)", b.parallel)
 			}
-			var err error
+			args, err := a.fitting(args, provider)
+			if err != nil {
+				return err
+			}
 			if b.drills, err = drills.LoadAll(args); err != nil {
 				return err
 			}
@@ -69,6 +72,29 @@ Exit code: 0 all passed, 1 one failed, 2 one is unknown (the drill could not tel
 	cmd.Flags().IntVar(&b.parallel, "parallel", 1, "how many drills to run at a time, at most, and no more than fit the memory that is available")
 	cmd.Flags().BoolVar(&asDeclared, "as-declared", false, "exit 0 when every drill comes out as its scenario's expect says, whatever the verdict")
 	return cmd
+}
+
+// fitting puts in the place of all the scenarios that the provider can run, and says which it leaves out.
+func (a *app) fitting(args []string, provider string) (fitting []string, err error) {
+	for _, arg := range args {
+		if arg != drills.All {
+			fitting = append(fitting, arg)
+			continue
+		}
+		p, err := clusters.NewProvider(provider, clusters.Tools{})
+		if err != nil {
+			return nil, err
+		}
+		fit, unfit, err := drills.Fitting(p)
+		if err != nil {
+			return nil, err
+		}
+		if len(unfit) > 0 {
+			fmt.Fprintf(a.stderr, "left out, for they need nodes that are machines, which provider %s has not: %s\n", provider, strings.Join(unfit, ", "))
+		}
+		fitting = append(fitting, fit...)
+	}
+	return fitting, nil
 }
 
 func (a *app) judgeCommand() *cobra.Command {

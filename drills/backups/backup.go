@@ -68,6 +68,9 @@ type Env struct {
 	// RunDir is the run directory, which outlives the drill: logs go into logs/NAME/, the tool's own words into evidence.ToolFile.
 	RunDir    string
 	Toolchain *toolchain.Toolchain
+	// Network is the container engine's network that the clusters' machines are on: there, what would run beside a cluster runs in it, and the store
+	// in a container. Empty where clusters have no machines.
+	Network string
 	// Key digests secret values in the evidence.
 	Key []byte
 	// Manifests that the scenario seeds, and ScenarioDir to which the paths in it are relative.

@@ -37,7 +37,13 @@ type Tools struct {
 	Toolchain *toolchain.Toolchain
 	// StateRoot holds the places of what runs for a drill, under its ID.
 	StateRoot string
+	// Network is the container engine's network that the clusters' machines are on: what runs for a drill in a container joins it. Empty where
+	// clusters have no machines.
+	Network string
 }
+
+// Machines tells whether the clusters' nodes are machines, which run what their pods say.
+func (t Tools) Machines() bool { return t.Network != "" }
 
 // Spec says what cluster to make.
 type Spec struct {
@@ -56,6 +62,9 @@ type Spec struct {
 	// Encryption at rest: secretbox, aescbc or empty.
 	Encryption string
 	AuditLog   bool
+	// Images that the drill's pods run. A provider with machines brings them there from the local engine, so that nothing is pulled; its Check names
+	// the one that is not there, and the command that brings it.
+	Images []string
 	// StartTimeout bounds Start.
 	StartTimeout time.Duration
 	// Progress receives one short line for each thing that is done; may be nil.

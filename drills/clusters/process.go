@@ -73,7 +73,7 @@ const (
 
 var binaries = []string{etcdName, apiServerName, controllerManagerName, schedulerName, kwokName}
 
-func (p *processProvider) Tools() Tools { return Tools{p.Toolchain, p.StateRoot} }
+func (p *processProvider) Tools() Tools { return Tools{Toolchain: p.Toolchain, StateRoot: p.StateRoot} }
 
 func (p *processProvider) Check(ctx context.Context, spec Spec) error {
 	errs := []error{spec.check()}

@@ -12,7 +12,9 @@ const DefaultProvider = "process"
 
 // providers by name. A new one takes a line here.
 var providers = map[string]func(Tools) Provider{
-	DefaultProvider: func(t Tools) Provider { return NewProcess(ProcessOptions(t)) },
+	DefaultProvider: func(t Tools) Provider {
+		return NewProcess(ProcessOptions{Toolchain: t.Toolchain, StateRoot: t.StateRoot})
+	},
 }
 
 // Providers are the names of all providers, sorted.
