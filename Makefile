@@ -6,9 +6,10 @@ KWOKCTL := sigs.k8s.io/kwok/cmd/kwokctl@v0.8.0
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-build: ## build bin/restore-drill and its kubectl plugin
+build: ## build bin/restore-drill and its kubectl plugin, with completion
 	go build -o bin/restore-drill ./cmd/restore-drill
 	ln -sf restore-drill bin/kubectl-restore_drill
+	ln -sf restore-drill bin/kubectl_complete-restore_drill
 
 toolchain: build ## build the binaries of every drill into the user's cache, once
 	bin/restore-drill toolchain build --all

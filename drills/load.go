@@ -125,13 +125,22 @@ func Read(nameOrPath string) (*Loaded, error) {
 	}
 	text, err := scenarios.ReadFile(nameOrPath)
 	if errors.Is(err, os.ErrNotExist) && !strings.ContainsAny(nameOrPath, "/\\.") {
-		return nil, errors.New(scenarios.Unknown("scenario or file", nameOrPath, append([]string{All}, embedded()...)))
+		return nil, unknownScenario(scenarios.Unknown("scenario or file", nameOrPath, append([]string{All}, embedded()...)))
 	}
 	if err != nil {
 		return nil, err
 	}
 	return &Loaded{Text: text, Path: nameOrPath}, nil
 }
+
+// ErrUnknownScenario is wrapped by the error about a name that no embedded scenario has.
+var ErrUnknownScenario = errors.New("unknown scenario")
+
+// unknownScenario says it in its own words.
+type unknownScenario string
+
+func (e unknownScenario) Error() string        { return string(e) }
+func (e unknownScenario) Is(target error) bool { return target == ErrUnknownScenario }
 
 // embedded scenarios, by name.
 func embedded() (names []string) {

@@ -27,6 +27,14 @@ var (
 // Schema is the JSON Schema of a scenario file, made from the types and from what a scenario may name. It is shipped as
 // schema.json.
 func Schema(v Vocabulary) ([]byte, error) {
+	doc, err := schema(v)
+	if err != nil {
+		return nil, err
+	}
+	return doc.Bytes()
+}
+
+func schema(v Vocabulary) (*jsonschema.Schema, error) {
 	g, err := jsonschema.New(append([][]byte{scenarioSource, unitSource, veleroSource}, v.Sources...)...)
 	if err != nil {
 		return nil, err
@@ -76,7 +84,7 @@ func Schema(v Vocabulary) ([]byte, error) {
 	backup, several := doc.Definitions.Get("Backup"), requires("count")
 	several.Properties = jsonschema.Properties{{Name: "count", Schema: &jsonschema.Schema{Minimum: number(2)}}}
 	backup.If, backup.Then = several, requires("every")
-	return doc.Bytes()
+	return doc, nil
 }
 
 func requires(keys ...string) *jsonschema.Schema { return &jsonschema.Schema{Required: keys} }

@@ -15,6 +15,9 @@ import (
 	"github.com/restore-drill/restore-drill/reports"
 )
 
+// defaultRuns is where run directories lie that nobody named.
+const defaultRuns = "drill-runs"
+
 // A batch is the drills of one run. Several have a report of them all; one that runs alone needs none.
 type batch struct {
 	*app
@@ -36,13 +39,13 @@ func (b *batch) place(out string) error {
 	dated := time.Now().Format("20060102-150405")
 	if !b.several() {
 		if out == "" {
-			out = filepath.Join("drill-runs", dated+"-"+b.drills[0].Scenario.Metadata.Name)
+			out = filepath.Join(defaultRuns, dated+"-"+b.drills[0].Scenario.Metadata.Name)
 		}
 		b.dirs = []string{out}
 		return evidence.Free(out)
 	}
 	if out == "" {
-		out = filepath.Join("drill-runs", dated)
+		out = filepath.Join(defaultRuns, dated)
 	}
 	b.out = out
 	errs := []error{evidence.Free(out)}

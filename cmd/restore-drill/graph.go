@@ -27,14 +27,7 @@ that a Service, a NetworkPolicy or a PodDisruptionBudget selects are not named.`
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			files := map[string]string{"before": evidence.CensusBeforeFile, "after": evidence.CensusAfterFile}
-			file, ok := files[at]
-			if !ok {
-				return fmt.Errorf("unknown --at %q (want before or after)", at)
-			}
-			if output != "text" && output != "dot" && output != "json" {
-				return fmt.Errorf("unknown --output %q (want text, dot or json)", output)
-			}
-			g, before, err := readGraph(args[0], file)
+			g, before, err := readGraph(args[0], files[at])
 			if err != nil {
 				return exitError{err, exitUsage}
 			}
@@ -47,8 +40,8 @@ that a Service, a NetworkPolicy or a PodDisruptionBudget selects are not named.`
 			return g.WriteText(a.stdout, before)
 		},
 	}
-	cmd.Flags().StringVar(&at, "at", "after", "which census of a run directory: before the failure, or after the restore")
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "what to print on stdout: text, dot or json")
+	oneOf(cmd.Flags(), &at, "at", "", "which census of a run directory: after the restore, or before the failure", "after", "before")
+	oneOf(cmd.Flags(), &output, "output", "o", "what to print on stdout", "text", "dot", "json")
 	return cmd
 }
 

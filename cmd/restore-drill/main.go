@@ -11,13 +11,16 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/restore-drill/restore-drill/internal/progress"
 	"github.com/restore-drill/restore-drill/reports"
+	"github.com/restore-drill/restore-drill/scenarios"
 )
 
 // Exit codes.
@@ -56,9 +59,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}()
 
 	a := &app{stdout: stdout, stderr: stderr}
-	root := a.root(args[0])
-	root.SetArgs(args[1:])
-	err := root.ExecuteContext(ctx)
+	program, arguments := called(args)
+	root := a.root(program)
+	root.SetArgs(arguments)
+	cmd, err := root.ExecuteContextC(ctx)
 	var code exitError
 	switch {
 	case errors.Is(context.Cause(ctx), errInterrupted):
@@ -67,13 +71,28 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitPassed
 	case errors.As(err, &code):
 		if code.error != nil {
-			fmt.Fprintln(stderr, "error:", code.error)
+			fmt.Fprintf(stderr, "error: %s\nnext: %s\n", code.error, next(cmd, code.error))
 		}
 		return code.code
 	default:
-		fmt.Fprintln(stderr, "error:", err)
+		fmt.Fprintf(stderr, "error: %s\nnext: %s\n", err, next(cmd, err))
 		return exitUsage
 	}
+}
+
+// Names under which kubectl finds its plugins, and what completes their arguments.
+const (
+	pluginName         = "kubectl-restore_drill"
+	pluginCompleteName = "kubectl_complete-restore_drill"
+)
+
+// called is the name of the program and its arguments. kubectl asks for completions under a name of its own.
+func called(args []string) (program string, arguments []string) {
+	program = strings.TrimSuffix(filepath.Base(args[0]), ".exe")
+	if program == pluginCompleteName {
+		return pluginName, append([]string{cobra.ShellCompRequestCmd}, args[1:]...)
+	}
+	return program, args[1:]
 }
 
 // An exitError ends the program with a code of its own; error may be nil when all has been said.
@@ -109,11 +128,11 @@ type app struct {
 	stdout, stderr io.Writer
 	binDir         string
 	progress       string
+	colors         string
 }
 
-// root is the command tree, named as the program was called.
-func (a *app) root(arg0 string) *cobra.Command {
-	name := strings.TrimSuffix(filepath.Base(arg0), ".exe")
+// root is the command tree of the program of this name.
+func (a *app) root(name string) *cobra.Command {
 	root := &cobra.Command{
 		Use:           name,
 		Short:         "Rehearse a Kubernetes disaster and measure what comes back",
@@ -121,41 +140,81 @@ func (a *app) root(arg0 string) *cobra.Command {
 		SilenceErrors: true, SilenceUsage: true,
 		Version: version(),
 	}
-	if name == "kubectl-restore_drill" {
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return unknownCommand(cmd, args[0])
+		}
+		return cmd.Help()
+	}
+	root.Args = cobra.ArbitraryArgs
+	if name == pluginName {
 		root.Use = "restore-drill"
 		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl restore-drill"}
+		// The shell completes kubectl, which asks for a plugin's completions itself.
+		root.CompletionOptions.DisableDefaultCmd = true
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
+	root.SetFlagErrorFunc(flagError)
+	// A command that only holds others is not called without one of them.
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.binDir, "bin-dir", os.Getenv("RESTORE_DRILL_BIN_DIR"), "directory with the control plane's binaries (RESTORE_DRILL_BIN_DIR)")
-	flags.StringVar(&a.progress, "progress", "auto", "progress on stderr: auto, tty, plain, json or none")
-	root.AddCommand(a.runCommand(), a.judgeCommand(), a.graphCommand(), a.planCommand(), a.scenarioCommand(), a.toolchainCommand(), a.cleanupCommand(), a.versionCommand())
-	if display := root.DisplayName(); display != name {
-		for _, cmd := range root.Commands() {
-			cmd.Example = strings.ReplaceAll(cmd.Example, "  restore-drill ", "  "+display+" ")
-		}
+	oneOf(flags, &a.progress, "progress", "", "progress on stderr", progress.Styles...)
+	oneOf(flags, &a.colors, "color", "", "colors: auto is on a terminal, unless NO_COLOR is set", "auto", "always", "never")
+	root.AddCommand(a.runCommand(), a.judgeCommand(), a.graphCommand(), a.planCommand(), a.explainCommand(), a.scenarioCommand(), a.toolchainCommand(), a.cleanupCommand(), a.manCommand(), a.versionCommand())
+	rename(root, root.DisplayName())
+	if err := errors.Join(root.MarkPersistentFlagDirname("bin-dir"), completed(root)); err != nil {
+		panic(err) // the tree is part of the program
 	}
 	return root
 }
 
+// rename the program in the examples of a tree, as it was called.
+func rename(cmd *cobra.Command, program string) {
+	cmd.Example = exampleProgram.ReplaceAllString(cmd.Example, "${1}"+program+" ")
+	for _, sub := range cmd.Commands() {
+		rename(sub, program)
+	}
+}
+
+// exampleProgram is where an example calls the program: at the beginning of a line, or of a command that follows another.
+var exampleProgram = regexp.MustCompile(`(?m)(^  |&& )restore-drill `)
+
 func (a *app) versionCommand() *cobra.Command {
-	return &cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
-		_, err := fmt.Fprintln(a.stdout, version())
-		return err
-	}}
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs, Example: "  restore-drill version",
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(a.stdout, version())
+			return err
+		},
+	}
 }
 
 // group is a command that only holds others: without one of them it is called wrongly.
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, RunE: func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
-			return fmt.Errorf("unknown command %q for %q (see --help)", args[0], cmd.CommandPath())
+			return unknownCommand(cmd, args[0])
 		}
-		return fmt.Errorf("%q wants a command (see --help)", cmd.CommandPath())
+		return fmt.Errorf("%q wants a command: %s", cmd.CommandPath(), or(commandNames(cmd)))
 	}}
 	cmd.AddCommand(commands...)
 	return cmd
+}
+
+func unknownCommand(cmd *cobra.Command, name string) error {
+	return errors.New(scenarios.Unknown(cmd.CommandPath()+" command", name, commandNames(cmd)))
+}
+
+// commandNames of the commands that a command holds.
+func commandNames(cmd *cobra.Command) (names []string) {
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	return names
 }
 
 // version of this build, as the Go module system knows it.

@@ -8,7 +8,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"restore-drill": main, "kubectl-restore_drill": main})
+	testscript.Main(m, map[string]func(){"restore-drill": main, pluginName: main, pluginCompleteName: main})
 }
 
 func TestScripts(t *testing.T) {

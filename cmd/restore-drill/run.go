@@ -3,10 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/restore-drill/restore-drill/drills"
 	"github.com/restore-drill/restore-drill/drills/clusters"
@@ -31,9 +34,6 @@ Exit code: 0 all passed, 1 one failed, 2 one is unknown (the drill could not tel
 		Example: "  restore-drill run etcd-data-lost\n  restore-drill run ./my-scenario.yaml --out ./drill-of-today\n  restore-drill run all --parallel 2 --as-declared",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkOutput(b.output); err != nil {
-				return err
-			}
 			if b.parallel < 1 {
 				return fmt.Errorf("--parallel %d (want 1 or more)", b.parallel)
 			}
@@ -47,7 +47,7 @@ Exit code: 0 all passed, 1 one failed, 2 one is unknown (the drill could not tel
 			if err := b.place(out); err != nil {
 				return err
 			}
-			if b.display, err = progress.New(a.stderr, a.progress); err != nil {
+			if b.display, err = progress.New(a.stderr, a.progress, a.coloured(a.stderr)); err != nil {
 				return err
 			}
 			defer b.display.Close()
@@ -66,9 +66,9 @@ Exit code: 0 all passed, 1 one failed, 2 one is unknown (the drill could not tel
 			return exitWith(err, summary.Verdict)
 		},
 	}
-	cmd.Flags().StringVar(&provider, "provider", clusters.DefaultProvider, "where the clusters run: "+strings.Join(clusters.Providers(), ", "))
+	providerFlag(cmd.Flags(), &provider, "where the clusters run")
 	cmd.Flags().StringVar(&out, "out", "", "run directory, new or empty (default a dated one under ./drill-runs)")
-	cmd.Flags().StringVarP(&b.output, "output", "o", "text", "what to print on stdout: text or json")
+	oneOf(cmd.Flags(), &b.output, "output", "o", "what to print on stdout", "text", "json")
 	cmd.Flags().IntVar(&b.parallel, "parallel", 1, "how many drills to run at a time, at most, and no more than fit the memory that is available")
 	cmd.Flags().BoolVar(&asDeclared, "as-declared", false, "exit 0 when every drill comes out as its scenario's expect says, whatever the verdict")
 	return cmd
@@ -102,11 +102,12 @@ func (a *app) judgeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "judge DIR",
 		Short: "Judge a saved run directory again, and write its reports anew",
-		Args:  cobra.ExactArgs(1),
+		Long: `Judge a saved run directory by its evidence alone, with the checks of this program, and write its reports anew. It is no drill: no cluster is made.
+
+Exit code: that of the verdict, as of run.`,
+		Example: "  restore-drill judge drills-of-today/night-shift",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if err := checkOutput(output); err != nil {
-				return err
-			}
 			report, err := drills.Judge(args[0], version())
 			if err != nil {
 				return exitError{err, exitUsage}
@@ -117,27 +118,28 @@ func (a *app) judgeCommand() *cobra.Command {
 			return exitWith(nil, report.Verdict)
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "what to print on stdout: text or json")
+	oneOf(cmd.Flags(), &output, "output", "o", "what to print on stdout", "text", "json")
 	return cmd
 }
 
 func (a *app) cleanupCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "cleanup",
-		Short: "Remove what interrupted drills left running or lying about",
-		Long:  "cleanup ends the processes and removes the directories of drills whose own process is gone. Drills that still run are left alone, and so is every process that no drill started. Run directories and reports are kept.",
-		Args:  cobra.NoArgs,
+	l := &listing{app: a}
+	cmd := &cobra.Command{
+		Use:     "cleanup",
+		Short:   "Remove what interrupted drills left running or lying about",
+		Long:    "cleanup ends the processes and removes the directories of drills whose own process is gone. Drills that still run are left alone, and so is every process that no drill started. Run directories and reports are kept.",
+		Example: "  restore-drill cleanup",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			removed, err := clusters.Cleanup(cmd.Context(), clusters.StateRoot(), func(line string) { fmt.Fprintln(a.stderr, line) })
-			for _, r := range removed {
-				fmt.Fprintln(a.stdout, r)
-			}
-			if err != nil {
+			if err := errors.Join(list(l, removed, column[string]{"REMOVED", false, func(r string) string { return r }}), err); err != nil {
 				return exitError{err, exitFailed}
 			}
 			return nil
 		},
 	}
+	l.flag(cmd.Flags())
+	return cmd
 }
 
 // leave writes the reports into dir and prints one of them.
@@ -152,19 +154,24 @@ func (a *app) leave(dir string, r *reports.Report, output string) error {
 	return reports.WriteTerminal(a.stdout, r, a.color(), files...)
 }
 
-// color tells whether stdout shows any.
-func (a *app) color() bool {
-	f, ok := a.stdout.(*os.File)
-	return ok && isTerminal(f) && os.Getenv("NO_COLOR") == ""
+// color tells whether stdout is to show any.
+func (a *app) color() bool { return a.coloured(a.stdout) }
+
+// coloured tells whether a stream is to show colors, as --color says. What the environment says (https://no-color.org) is its default.
+func (a *app) coloured(w io.Writer) bool {
+	if a.colors != "auto" {
+		return a.colors == "always"
+	}
+	f, ok := w.(*os.File)
+	return ok && isTerminal(f) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
+// providerFlag names the provider of a drill, the default one first.
+func providerFlag(flags *pflag.FlagSet, value *string, usage string) {
+	names := slices.DeleteFunc(clusters.Providers(), func(name string) bool { return name == clusters.DefaultProvider })
+	oneOf(flags, value, "provider", "", usage, append([]string{clusters.DefaultProvider}, names...)...)
 }
 
 func (a *app) toolchain(progress func(string)) *toolchain.Toolchain {
 	return toolchain.New(toolchain.Options{BinDir: a.binDir, Progress: progress})
-}
-
-func checkOutput(output string) error {
-	if output != "text" && output != "json" {
-		return fmt.Errorf("unknown --output %q (want text or json)", output)
-	}
-	return nil
 }

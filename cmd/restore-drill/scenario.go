@@ -5,36 +5,21 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/restore-drill/restore-drill/drills"
-	"github.com/restore-drill/restore-drill/drills/clusters"
 	"github.com/restore-drill/restore-drill/internal/toolchain"
 	"github.com/restore-drill/restore-drill/scenarios"
 )
 
 func (a *app) scenarioCommand() *cobra.Command {
 	return group("scenario", "List, show, make and check scenarios",
-		&cobra.Command{
-			Use: "list", Short: "List the embedded scenarios", Args: cobra.NoArgs,
-			RunE: func(*cobra.Command, []string) error {
-				w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-				fmt.Fprintln(w, "NAME\tFAULTS\tEXPECTS\tWHAT IT REHEARSES")
-				for _, s := range scenarios.Embedded() {
-					parsed, err := scenarios.Parse(s.Path, s.Data, drills.Vocabulary())
-					if err != nil {
-						return err
-					}
-					fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", s.Name, strings.Join(drills.FaultNames(parsed), ","), parsed.Spec.Expect.Verdict, scenarios.FirstSentence(parsed.Spec.Description))
-				}
-				return w.Flush()
-			},
-		},
+		a.scenarioListCommand(),
 		&cobra.Command{
 			Use: "show NAME", Short: "Print an embedded scenario", Args: cobra.ExactArgs(1),
+			Example: "  restore-drill scenario show etcd-data-lost > my-drill.yaml",
 			RunE: func(_ *cobra.Command, args []string) error {
 				s, err := drills.Read(args[0])
 				if err != nil {
@@ -54,6 +39,7 @@ func (a *app) scenarioCommand() *cobra.Command {
 		},
 		&cobra.Command{
 			Use: "validate all|NAME|FILE...", Short: "Check scenarios, and name every mistake", Args: cobra.MinimumNArgs(1),
+			Example: "  restore-drill scenario validate my-drill.yaml\n  restore-drill scenario validate all",
 			RunE: func(_ *cobra.Command, args []string) error {
 				loaded, err := drills.LoadAll(args)
 				for _, s := range loaded {
@@ -64,6 +50,7 @@ func (a *app) scenarioCommand() *cobra.Command {
 		},
 		&cobra.Command{
 			Use: "schema", Short: "Print the JSON Schema of a scenario", Args: cobra.NoArgs,
+			Example: "  restore-drill scenario schema > scenario.schema.json",
 			RunE: func(*cobra.Command, []string) error {
 				schema, err := scenarios.Schema(drills.Vocabulary())
 				if err != nil {
@@ -76,11 +63,62 @@ func (a *app) scenarioCommand() *cobra.Command {
 	)
 }
 
+// An embedded scenario as it is listed.
+type listed struct {
+	Name        string   `json:"name"`
+	Faults      []string `json:"faults"`
+	Method      string   `json:"method"`
+	Layers      []string `json:"layers,omitempty"`
+	Tool        string   `json:"tool"`
+	Verdict     string   `json:"verdict"`
+	Sabotage    bool     `json:"sabotage,omitempty"`
+	Path        string   `json:"path"`
+	Description string   `json:"description"`
+}
+
+// methods of all layers, the lowest first.
+func (l listed) methods() string { return strings.Join(append([]string{l.Method}, l.Layers...), "+") }
+
+func (a *app) scenarioListCommand() *cobra.Command {
+	l := &listing{app: a}
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the embedded scenarios", Args: cobra.NoArgs,
+		Example: "  restore-drill scenario list\n  restore-drill scenario list -o json | jq -r '.[] | select(.method == \"velero\").name'",
+		RunE: func(*cobra.Command, []string) error {
+			var rows []listed
+			for _, s := range scenarios.Embedded() {
+				parsed, err := scenarios.Parse(s.Path, s.Data, drills.Vocabulary())
+				if err != nil {
+					return err
+				}
+				spec := parsed.Spec
+				row := listed{s.Name, drills.FaultNames(parsed), spec.Backup.Method, nil, spec.Expect.Tool, spec.Expect.Verdict, s.Sabotage, s.Path, strings.TrimSpace(spec.Description)}
+				for _, layer := range spec.Layers {
+					row.Layers = append(row.Layers, layer.Backup.Method)
+				}
+				rows = append(rows, row)
+			}
+			return list(l, rows,
+				column[listed]{"NAME", false, func(s listed) string { return s.Name }},
+				column[listed]{"METHOD", true, listed.methods},
+				column[listed]{"FAULTS", false, func(s listed) string { return strings.Join(s.Faults, ",") }},
+				column[listed]{"TOOL SAYS", true, func(s listed) string { return s.Tool }},
+				column[listed]{"EXPECTS", false, func(s listed) string { return s.Verdict }},
+				column[listed]{"PATH", true, func(s listed) string { return s.Path }},
+				column[listed]{"WHAT IT REHEARSES", false, func(s listed) string { return scenarios.FirstSentence(s.Description) }},
+			)
+		},
+	}
+	l.flag(cmd.Flags())
+	return cmd
+}
+
 func (a *app) planCommand() *cobra.Command {
 	var provider string
 	cmd := &cobra.Command{
 		Use: "plan NAME|FILE", Short: "Say what a drill would do, on what, and what it would destroy; touch nothing",
-		Args: cobra.ExactArgs(1),
+		Example: "  restore-drill plan control-plane-lost\n  restore-drill plan ./night-shift.yaml",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, err := drills.Load(args[0])
 			if err != nil {
@@ -94,31 +132,18 @@ func (a *app) planCommand() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&provider, "provider", clusters.DefaultProvider, "where the clusters would run: "+strings.Join(clusters.Providers(), ", "))
+	providerFlag(cmd.Flags(), &provider, "where the clusters would run")
 	return cmd
 }
 
 func (a *app) toolchainCommand() *cobra.Command {
 	progress := func(line string) { fmt.Fprintln(a.stderr, line) }
 	return group("toolchain", "The binaries that clusters are made of",
-		&cobra.Command{
-			Use: "list", Short: "List components, their versions, and where they are", Args: cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				all, err := a.toolchain(progress).List(cmd.Context())
-				if err != nil {
-					return exitError{err, exitFailed}
-				}
-				w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-				fmt.Fprintln(w, "COMPONENT\tVERSION\tSOURCE\tPATH")
-				for _, b := range all {
-					fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", b.Component, b.Version, b.Source, b.Path)
-				}
-				return w.Flush()
-			},
-		},
+		a.toolchainListCommand(progress),
 		a.buildCommand(progress),
 		&cobra.Command{
 			Use: "path COMPONENT [KUBERNETES-VERSION]", Short: "Print the path of a component's binary, built if need be", Args: cobra.RangeArgs(1, 2),
+			Example: "  restore-drill toolchain path etcd\n  restore-drill toolchain path kube-apiserver v1.37.0",
 			RunE: func(cmd *cobra.Command, args []string) error {
 				kubernetes := ""
 				if len(args) == 2 {
@@ -133,6 +158,40 @@ func (a *app) toolchainCommand() *cobra.Command {
 			},
 		},
 	)
+}
+
+// A binary as it is listed.
+type binary struct {
+	Component string `json:"component"`
+	Version   string `json:"version"`
+	Path      string `json:"path,omitempty"`
+	Source    string `json:"source"`
+}
+
+func (a *app) toolchainListCommand(progress func(string)) *cobra.Command {
+	l := &listing{app: a}
+	cmd := &cobra.Command{
+		Use: "list", Short: "List components, their versions, and where they are", Args: cobra.NoArgs,
+		Example: "  restore-drill toolchain list\n  restore-drill toolchain list -o yaml",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			all, err := a.toolchain(progress).List(cmd.Context())
+			if err != nil {
+				return exitError{err, exitFailed}
+			}
+			var rows []binary
+			for _, b := range all {
+				rows = append(rows, binary(b))
+			}
+			return list(l, rows,
+				column[binary]{"COMPONENT", false, func(b binary) string { return b.Component }},
+				column[binary]{"VERSION", false, func(b binary) string { return b.Version }},
+				column[binary]{"SOURCE", false, func(b binary) string { return b.Source }},
+				column[binary]{"PATH", false, func(b binary) string { return b.Path }},
+			)
+		},
+	}
+	l.flag(cmd.Flags())
+	return cmd
 }
 
 func (a *app) buildCommand(progress func(string)) *cobra.Command {

@@ -10,7 +10,6 @@ import (
 	_ "github.com/prometheus/client_golang/prometheus/push"
 	_ "github.com/prometheus/common/expfmt"
 	_ "github.com/secure-systems-lab/go-securesystemslib/dsse"
-	_ "github.com/spf13/cobra/doc"
 	_ "github.com/testcontainers/testcontainers-go"
 	_ "github.com/testcontainers/testcontainers-go/network"
 	_ "github.com/vmware-tanzu/velero/pkg/apis/velero/v2alpha1"

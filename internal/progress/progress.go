@@ -55,8 +55,9 @@ type Drill struct {
 	back    bool
 }
 
-// New makes a display. Style auto is tty where out is a terminal and no CI system is seen, and plain elsewhere. The caller must Close it.
-func New(out io.Writer, style string) (*Display, error) {
+// New makes a display, with colors where it is drawn over. Style auto is tty where out is a terminal and no CI system is seen, and plain elsewhere.
+// The caller must Close it.
+func New(out io.Writer, style string, color bool) (*Display, error) {
 	if !slices.Contains(Styles, style) {
 		return nil, fmt.Errorf("unknown progress style %q (want %s)", style, strings.Join(Styles, ", "))
 	}
@@ -66,7 +67,7 @@ func New(out io.Writer, style string) (*Display, error) {
 			style = "tty"
 		}
 	}
-	d := &Display{out: out, style: style, color: style == "tty" && os.Getenv("NO_COLOR") == "", now: time.Now, done: make(chan struct{})}
+	d := &Display{out: out, style: style, color: style == "tty" && color, now: time.Now, done: make(chan struct{})}
 	switch style {
 	case "tty":
 		d.every(redraw, d.draw)

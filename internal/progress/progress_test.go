@@ -27,7 +27,7 @@ func feed(d *Drill) {
 
 func TestPlainLines(t *testing.T) {
 	var out bytes.Buffer
-	d, err := New(&out, "auto")
+	d, err := New(&out, "auto", false)
 	require.NoError(t, err)
 	feed(d.Drill(""))
 	d.Close()
@@ -42,7 +42,7 @@ func TestPlainLines(t *testing.T) {
 func TestPlainHasAHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		d, err := New(&out, "plain")
+		d, err := New(&out, "plain", false)
 		require.NoError(t, err)
 		drill := d.Drill("")
 		drill.Event(evidence.Event{Kind: evidence.PhaseStarted, Name: "restore"})
@@ -57,7 +57,7 @@ func TestLiveLineShowsTheRTOClock(t *testing.T) {
 	t.Setenv("NO_COLOR", "1")
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		d, err := New(&out, "tty")
+		d, err := New(&out, "tty", false)
 		require.NoError(t, err)
 		drill := d.Drill("")
 		drill.Event(evidence.Event{Kind: evidence.PhaseStarted, Name: "restore"})
@@ -71,7 +71,7 @@ func TestLiveLineShowsTheRTOClock(t *testing.T) {
 
 func TestJSONLines(t *testing.T) {
 	var out bytes.Buffer
-	d, err := New(&out, "json")
+	d, err := New(&out, "json", false)
 	require.NoError(t, err)
 	d.Drill("").Event(evidence.Event{Kind: evidence.MarkReached, Name: evidence.MarkStruck})
 	d.Close()
@@ -80,7 +80,7 @@ func TestJSONLines(t *testing.T) {
 
 func TestSeveralDrillsHaveTheirNames(t *testing.T) {
 	var out bytes.Buffer
-	d, err := New(&out, "plain")
+	d, err := New(&out, "plain", false)
 	require.NoError(t, err)
 	one, two := d.Drill("etcd-data-lost"), d.Drill("a-name-that-is-longer-than-most")
 	one.Event(evidence.Event{Kind: evidence.MarkReached, Name: evidence.MarkStruck})
@@ -93,7 +93,7 @@ etcd-data-lost              1.0s            api ready  (1s after the failure)
 `, out.String(), "each has its own failure")
 
 	out.Reset()
-	d, err = New(&out, "json")
+	d, err = New(&out, "json", false)
 	require.NoError(t, err)
 	d.Drill("one").Event(evidence.Event{Kind: evidence.PhaseStarted, Name: "seed"})
 	d.Close()
@@ -105,7 +105,7 @@ func TestLiveLines(t *testing.T) {
 	t.Setenv("NO_COLOR", "1")
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		d, err := New(&out, "tty")
+		d, err := New(&out, "tty", false)
 		require.NoError(t, err)
 		said := func() string {
 			synctest.Wait()
@@ -135,6 +135,6 @@ func TestLiveLines(t *testing.T) {
 }
 
 func TestUnknownStyleNamesTheKnown(t *testing.T) {
-	_, err := New(&bytes.Buffer{}, "fancy")
+	_, err := New(&bytes.Buffer{}, "fancy", false)
 	require.EqualError(t, err, `unknown progress style "fancy" (want auto, tty, plain, json, none)`)
 }

@@ -206,6 +206,18 @@ func (t *Toolchain) List(ctx context.Context) ([]Binary, error) {
 	return all, nil
 }
 
+// Components names all that Find finds, in the order in which List lists them.
+func Components() (names []string) {
+	all, err := componentsOf(DefaultKubernetes)
+	if err != nil {
+		panic(err) // the pins are part of the program
+	}
+	for _, c := range all {
+		names = append(names, c.name)
+	}
+	return names
+}
+
 // choose resolves names, with all mistakes at once.
 func choose(kubernetesVersion string, names []string) ([]component, error) {
 	all, err := componentsOf(kubernetesVersion)
