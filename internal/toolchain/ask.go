@@ -24,8 +24,8 @@ type identity struct {
 }
 
 // printed matches the version in what components print: "etcd Version: 3.6.16", "Kubernetes v1.36.3", "kwok version v0.8.0 go1.26",
-// "Version  : 1.8.0" (versitygw), "\tVersion: v1.18.3" (velero).
-var printed = regexp.MustCompile(`(?mi)^\s*(?:(?:etcd |etcdutl )?version *:|kubernetes|kwok version) v?(\d\S*)`)
+// "Version  : 1.8.0" (versitygw), "\tVersion: v1.18.3" (velero), "Client Version: v1.36.3" (kubectl), "  gitVersion: v1.36.3" (kubeadm).
+var printed = regexp.MustCompile(`(?mi)^\s*(?:(?:etcd |etcdctl |etcdutl |client |git)?version *:|kubernetes|kwok version) v?(\d\S*)`)
 
 // ask has a binary tell its version, once as long as the file stays the same. The error is fs.ErrNotExist where there is no file.
 func (t *Toolchain) ask(ctx context.Context, c component, file string) (string, error) {

@@ -101,10 +101,7 @@ func (t *Toolchain) buildLocked(ctx context.Context, goTool, dir string, s *set,
 			return err
 		}
 	}
-	if err := errors.Join(
-		os.WriteFile(filepath.Join(dir, "go.mod"), s.mod, 0o644),
-		os.WriteFile(filepath.Join(dir, "go.sum"), s.sum, 0o644),
-	); err != nil {
+	if err := s.write(dir); err != nil {
 		return err
 	}
 	out, err := os.MkdirTemp(dir, unfinished)

@@ -33,6 +33,8 @@ type set struct {
 	// module whose pinned version is that of the set, and of its components where they do not name their own.
 	module     string
 	components []component
+	// tags of the build; empty in most.
+	tags string
 	// stamp gives the linker's -X settings for a version: upstream's build sets them, and a plain go build does not.
 	stamp func(version string) []string
 }
@@ -95,6 +97,7 @@ var beside = []*set{
 		module: "github.com/vmware-tanzu/velero",
 		components: []component{
 			{name: "velero", pkg: "github.com/vmware-tanzu/velero/cmd/velero", ask: []string{"version", "--client-only"}},
+			{name: "velero-restore-helper", pkg: "github.com/vmware-tanzu/velero/cmd/velero-restore-helper"},
 			{
 				name: "velero-plugin-for-aws", pkg: "github.com/vmware-tanzu/velero-plugin-for-aws/velero-plugin-for-aws",
 				module: "github.com/vmware-tanzu/velero-plugin-for-aws",
@@ -124,6 +127,86 @@ var kubernetes = func() map[string]*set {
 	}
 	return all
 }()
+
+// NodeVersions are the versions of Kubernetes of which the programs of a node are pinned.
+var NodeVersions = []string{"v1.36.3"}
+
+// nodes holds the set of Kubernetes' programs on a node, for each of NodeVersions.
+var nodes = func() map[string]*set {
+	all := map[string]*set{}
+	for _, version := range NodeVersions {
+		all[version] = load(&set{
+			name: "node-" + version, module: "k8s.io/kubernetes", stamp: stampKubernetes,
+			components: []component{
+				{name: "kubeadm", pkg: "k8s.io/kubernetes/cmd/kubeadm", ask: []string{"version", "--output", "yaml"}},
+				{name: "kubelet", pkg: "k8s.io/kubernetes/cmd/kubelet", ask: []string{"--version"}},
+				{name: "kubectl", pkg: "k8s.io/kubernetes/cmd/kubectl", ask: []string{"version", "--client"}},
+				{name: "kube-proxy", pkg: "k8s.io/kubernetes/cmd/kube-proxy", ask: []string{"--version"}},
+			},
+		})
+	}
+	return all
+}()
+
+// onNodes are the sets of what else is on a node. Only images are made of them.
+var onNodes = []*set{
+	load(&set{
+		name:       "etcdctl",
+		module:     "go.etcd.io/etcd/etcdctl/v3",
+		components: []component{{name: "etcdctl", pkg: "go.etcd.io/etcd/etcdctl/v3", ask: []string{"version"}}},
+		stamp: func(version string) []string {
+			return []string{"go.etcd.io/etcd/api/v3/version.Version=" + strings.TrimPrefix(version, "v")}
+		},
+	}),
+	load(&set{
+		name:   "containerd",
+		module: "github.com/containerd/containerd/v2",
+		components: []component{
+			{name: "containerd", pkg: "github.com/containerd/containerd/v2/cmd/containerd"},
+			{name: "containerd-shim-runc-v2", pkg: "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2"},
+			{name: "ctr", pkg: "github.com/containerd/containerd/v2/cmd/ctr"},
+		},
+		// Snapshotters that no node of kind's uses, as upstream's build of kind's nodes leaves them out.
+		tags: "no_aufs,no_btrfs,no_devmapper,no_zfs",
+		stamp: func(version string) []string {
+			return []string{"github.com/containerd/containerd/v2/version.Version=" + version}
+		},
+	}),
+	load(&set{
+		name:   "cni",
+		module: "github.com/containernetworking/plugins",
+		components: []component{
+			{name: "cni-host-local", pkg: "github.com/containernetworking/plugins/plugins/ipam/host-local"},
+			{name: "cni-loopback", pkg: "github.com/containernetworking/plugins/plugins/main/loopback"},
+			{name: "cni-portmap", pkg: "github.com/containernetworking/plugins/plugins/meta/portmap"},
+			{name: "cni-ptp", pkg: "github.com/containernetworking/plugins/plugins/main/ptp"},
+		},
+		stamp: func(version string) []string {
+			return []string{"github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion=" + version}
+		},
+	}),
+	load(&set{
+		name:       "coredns",
+		module:     "github.com/coredns/coredns",
+		components: []component{{name: "coredns", pkg: "github.com/coredns/coredns"}},
+		stamp:      noStamp,
+	}),
+	load(&set{
+		name:       "local-path-provisioner",
+		module:     "github.com/rancher/local-path-provisioner",
+		components: []component{{name: "local-path-provisioner", pkg: "github.com/rancher/local-path-provisioner"}},
+		stamp:      func(version string) []string { return []string{"main.VERSION=" + version} },
+	}),
+	// Of kind it is the sources that make a node image: the files of its base image, and its storage manifest.
+	load(&set{
+		name:       "kind",
+		module:     "sigs.k8s.io/kind",
+		components: []component{{name: "kind", pkg: "sigs.k8s.io/kind"}},
+		stamp:      noStamp,
+	}),
+}
+
+func noStamp(string) []string { return nil }
 
 // stampKubernetes settles what the components and their clients' user agents call themselves. The commit is left empty,
 // which they show as unknown: a module does not tell it.
@@ -183,7 +266,7 @@ func (s *set) arguments(out string, packages ...string) []string {
 		ldflags += " -X " + stamp
 	}
 	return append([]string{
-		"build", "-v", "-mod=readonly", "-trimpath", "-buildvcs=false", "-tags=", "-ldflags=" + ldflags, "-o", out,
+		"build", "-v", "-mod=readonly", "-trimpath", "-buildvcs=false", "-tags=" + s.tags, "-ldflags=" + ldflags, "-o", out,
 	}, packages...)
 }
 
@@ -216,11 +299,16 @@ func (c component) executable() string {
 
 // componentsOf lists every component for a version of Kubernetes, those of its control plane first; "" is the default one.
 func componentsOf(kubernetesVersion string) ([]component, error) {
-	plane, err := controlPlane(cmp.Or(kubernetesVersion, DefaultKubernetes))
+	version := cmp.Or(kubernetesVersion, DefaultKubernetes)
+	all, err := controlPlane(version)
 	if err != nil {
 		return nil, err
 	}
-	return append(plane, componentsIn(beside)...), nil
+	all = append(all, componentsIn(beside)...)
+	if node, ok := nodes[version]; ok {
+		all = append(all, node.components...)
+	}
+	return append(all, componentsIn(onNodes)...), nil
 }
 
 // controlPlane lists what a control plane of a version of Kubernetes consists of.

@@ -1,6 +1,6 @@
 // Package toolchain provides the programs that clusters are made of: etcd and etcdutl, Kubernetes' control plane, and
 // kwok, which plays the nodes; and those that run beside them: Velero with its AWS plugin, and versitygw, which is the object
-// store. Every one is of a pinned version, looked up in the places a user may have it in, or built from source into the user's cache.
+// store; and those that images are made of: a node's kubelet and containerd, CoreDNS ... Every one is of a pinned version, looked up in the places a user may have it in, or built from source into the user's cache.
 //
 // To pin another version of Kubernetes, run modules/pin with it and add it to KubernetesVersions. To move another set,
 // edit its pair of files under modules, with go get and go mod tidy in a copy that has the names go.mod and go.sum. To add a
@@ -164,7 +164,7 @@ func (t *Toolchain) Build(ctx context.Context, names ...string) error {
 	return err
 }
 
-// Everything names all that Build can build, what most drills need first.
+// Everything names all that drills on the provider process need, what most of them need first. What images are made of is built with them.
 func Everything() []string {
 	names := []string{DefaultKubernetes}
 	for _, c := range componentsIn(beside) {
@@ -190,7 +190,11 @@ func (t *Toolchain) List(ctx context.Context) ([]Binary, error) {
 		components = append(components, kubernetes[version].components...)
 	}
 	var all []Binary
-	for _, c := range append(components, componentsIn(beside)...) {
+	components = append(components, componentsIn(beside)...)
+	for _, version := range NodeVersions {
+		components = append(components, nodes[version].components...)
+	}
+	for _, c := range append(components, componentsIn(onNodes)...) {
 		b, err := quiet.lookUp(ctx, c)
 		var refused *refusal
 		switch {

@@ -237,17 +237,19 @@ func TestDamagedCacheIsBuiltAnew(t *testing.T) {
 
 func TestUnknownNames(t *testing.T) {
 	r := newRig(t)
-	_, err := r.FindAll(t.Context(), "", "etcd", "kubelet", "etcdctl")
-	const known = "want etcd, etcdutl, kwok, kube-apiserver, kube-controller-manager, kube-scheduler, versitygw, velero, velero-plugin-for-aws"
-	require.EqualError(t, err, `unknown component "kubelet", "etcdctl" (`+known+`)`)
+	_, err := r.FindAll(t.Context(), "", "etcd", "cubelet", "etcd-ctl")
+	const known = "want etcd, etcdutl, kwok, kube-apiserver, kube-controller-manager, kube-scheduler, versitygw, velero, velero-restore-helper, velero-plugin-for-aws, " +
+		"kubeadm, kubelet, kubectl, kube-proxy, etcdctl, containerd, containerd-shim-runc-v2, ctr, cni-host-local, cni-loopback, cni-portmap, cni-ptp, " +
+		"coredns, local-path-provisioner, kind"
+	require.EqualError(t, err, `unknown component "cubelet", "etcd-ctl" (`+known+`)`)
 	require.ErrorIs(t, err, ErrUnknown)
 	_, err = r.Find(t.Context(), "etcd", "1.36")
 	require.EqualError(t, err, `unknown version of Kubernetes "1.36" (want v1.35.4, v1.36.3, v1.37.0)`)
 	require.ErrorIs(t, err, ErrUnknown)
-	err = r.Build(t.Context(), "v1.36.3", "v1", "velero", "kubelet")
+	err = r.Build(t.Context(), "v1.36.3", "v1", "velero", "cubelet")
 	require.EqualError(t, err, ""+
 		"unknown component \"v1\" ("+known+"), or a version of Kubernetes: v1.35.4, v1.36.3, v1.37.0\n"+
-		"unknown component \"kubelet\" ("+known+"), or a version of Kubernetes: v1.35.4, v1.36.3, v1.37.0")
+		"unknown component \"cubelet\" ("+known+"), or a version of Kubernetes: v1.35.4, v1.36.3, v1.37.0")
 	require.ErrorIs(t, err, ErrUnknown)
 	require.Empty(t, r.goCalls(t))
 }
@@ -314,7 +316,7 @@ func TestBuildOfWhatIsWantedTwice(t *testing.T) {
 }
 
 func TestEverythingBeginsWithWhatMostDrillsNeed(t *testing.T) {
-	require.Equal(t, []string{"v1.36.3", "versitygw", "velero", "velero-plugin-for-aws", "v1.35.4", "v1.37.0"}, Everything())
+	require.Equal(t, []string{"v1.36.3", "versitygw", "velero", "velero-restore-helper", "velero-plugin-for-aws", "v1.35.4", "v1.37.0"}, Everything())
 }
 
 func TestEmptyBinDirIsMentioned(t *testing.T) {
@@ -328,7 +330,7 @@ func TestEmptyBinDirIsMentioned(t *testing.T) {
 }
 
 func TestVersionList(t *testing.T) {
-	require.Equal(t, "velero v1.18.3, velero-plugin-for-aws v1.14.3", versionList(beside[1].components))
+	require.Equal(t, "velero, velero-restore-helper v1.18.3, velero-plugin-for-aws v1.14.3", versionList(beside[1].components))
 	require.Equal(t, "etcd, etcdutl v3.6.16", versionList(common[0].components))
 }
 
@@ -476,10 +478,50 @@ func TestList(t *testing.T) {
 		{"kube-scheduler", "v1.37.0", "", "not built"},
 		{"versitygw", "v1.8.0", "", "not built"},
 		{"velero", "v1.18.3", "", "not built"},
+		{"velero-restore-helper", "v1.18.3", "", "not built"},
 		{"velero-plugin-for-aws", "v1.14.3", "", "not built"},
+		{"kubeadm", "v1.36.3", "", "not built"},
+		{"kubelet", "v1.36.3", "", "not built"},
+		{"kubectl", "v1.36.3", "", "not built"},
+		{"kube-proxy", "v1.36.3", "", "not built"},
+		{"etcdctl", "v3.6.16", "", "not built"},
+		{"containerd", "v2.3.7", "", "not built"},
+		{"containerd-shim-runc-v2", "v2.3.7", "", "not built"},
+		{"ctr", "v2.3.7", "", "not built"},
+		{"cni-host-local", "v1.9.1", "", "not built"},
+		{"cni-loopback", "v1.9.1", "", "not built"},
+		{"cni-portmap", "v1.9.1", "", "not built"},
+		{"cni-ptp", "v1.9.1", "", "not built"},
+		{"coredns", "v1.14.7", "", "not built"},
+		{"local-path-provisioner", "v0.0.30", "", "not built"},
+		{"kind", "v0.33.0", "", "not built"},
 	}, all)
 	require.Empty(t, r.goCalls(t))
 	require.Empty(t, r.said())
+}
+
+func TestSource(t *testing.T) {
+	tc := New(Options{CacheDir: t.TempDir()})
+	dir, err := tc.Source(t.Context(), "kind")
+	require.NoError(t, err)
+	require.FileExists(t, filepath.Join(dir, "images/base/Dockerfile"))
+
+	t.Setenv("GOFLAGS", "-modcacherw")
+	t.Setenv("GOMODCACHE", t.TempDir())
+	t.Setenv("GOPROXY", "off")
+	_, err = tc.Source(t.Context(), "kind")
+	require.ErrorContains(t, err, "get the source of kind v0.33.0: cd "+tc.cacheDir)
+	require.ErrorContains(t, err, "module lookup disabled by GOPROXY=off")
+	_, err = tc.Source(t.Context(), "kindred")
+	require.ErrorIs(t, err, ErrUnknown)
+}
+
+func TestPinsFollowTheSets(t *testing.T) {
+	pins, err := Pins("", "etcd", "kubelet")
+	require.NoError(t, err)
+	require.Equal(t, []string{"etcd@" + common[0].directory(), "kubelet@" + nodes[DefaultKubernetes].directory()}, pins)
+	_, err = Pins("v1.35.4", "kubelet")
+	require.ErrorContains(t, err, `unknown component "kubelet" (want etcd,`)
 }
 
 // Real programs, through the whole path into the user's own cache: quick from the second time on.

@@ -9,6 +9,7 @@ replace k8s.io/cli-runtime => k8s.io/cli-runtime v0.33.10
 tool (
 	github.com/vmware-tanzu/velero-plugin-for-aws/velero-plugin-for-aws
 	github.com/vmware-tanzu/velero/cmd/velero
+	github.com/vmware-tanzu/velero/cmd/velero-restore-helper
 )
 
 require (
