@@ -51,7 +51,7 @@ func Check(ctx context.Context, provider clusters.Provider, all ...*Loaded) erro
 		}
 		source := clusters.Spec{
 			Version: s.Spec.Cluster.Version, EtcdMembers: s.Spec.Cluster.EtcdMembers, Encryption: s.Spec.Cluster.Encryption,
-			Images: images(&s.Spec, methods),
+			Images: images(l, methods),
 		}
 		errs = append(errs, provider.Check(ctx, source))
 		if restored := s.Spec.Restore; restored.Version != source.Version {
@@ -67,16 +67,16 @@ func Check(ctx context.Context, provider clusters.Provider, all ...*Loaded) erro
 }
 
 // images that the pods of a drill run, beside those of Kubernetes itself, on clusters whose nodes are machines.
-func images(s *scenarios.Spec, methods []backups.Method) (all []string) {
-	if s.Seed.Volumes != nil {
-		all = append(all, fixtures.VolumeImage)
-	}
+func images(l *Loaded, methods []backups.Method) (all []string) {
+	// What is wrong with a manifest was told when the scenario was loaded.
+	all, _ = fixtures.Images(l.Scenario.Spec.Seed.Workloads, manifests(l.Scenario, l.Path))
 	for _, m := range methods {
 		if m, ok := m.(interface{ Images() []string }); ok {
 			all = append(all, m.Images()...)
 		}
 	}
-	return all
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // layers of a drill in the order in which they are restored.

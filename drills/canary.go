@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/restore-drill/restore-drill/fixtures"
 	"github.com/restore-drill/restore-drill/internal/ledger"
 )
 
@@ -199,7 +200,10 @@ func canaryDeployment() *appsv1.Deployment {
 		Selector: &metav1.LabelSelector{MatchLabels: labels},
 		Template: corev1.PodTemplateSpec{
 			ObjectMeta: metav1.ObjectMeta{Labels: labels},
-			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "canary", Image: "pause:3.10"}}},
+			Spec: corev1.PodSpec{
+				TerminationGracePeriodSeconds: new(int64(1)),
+				Containers:                    []corev1.Container{{Name: "canary", Image: fixtures.Image, Command: []string{"sleep", "infinity"}}},
+			},
 		},
 	}}
 }

@@ -444,6 +444,7 @@ func (d *drill) restoreLayer(ctx context.Context, l *layer, running bool) error 
 		Procedure: *d.scene.Procedure,
 		Empty:     func(ctx context.Context) error { return harness(d.strike(ctx, faults.Empty)) },
 		Step:      d.beginStep,
+		Ran:       d.ran,
 		Reached: func(mark, how string, resolution time.Duration) {
 			d.mark(mark, how, resolution)
 			if mark == evidence.MarkAPIReady {
@@ -736,8 +737,8 @@ func (d *drill) clusterSpec(name string) clusters.Spec {
 	return clusters.Spec{
 		Name: name, DrillID: d.id, LogDir: filepath.Join(d.Dir, evidence.LogsDir, name),
 		Version: version, EtcdMembers: members, Nodes: d.spec.Cluster.Nodes,
-		Encryption: d.spec.Cluster.Encryption, AuditLog: d.spec.Cluster.AuditLog, Images: images(d.spec, methods),
-		StartTimeout: d.spec.Cluster.StartTimeout.Duration, Progress: d.note,
+		Encryption: d.spec.Cluster.Encryption, AuditLog: d.spec.Cluster.AuditLog, Images: images(&Loaded{Scenario: d.Scenario, Path: d.Path}, methods),
+		StartTimeout: d.spec.Cluster.StartTimeout.Duration, Ran: d.ran, Progress: d.note,
 	}
 }
 

@@ -34,6 +34,11 @@ func Load(nameOrPath string) (*Loaded, error) {
 	if l.Scenario, err = scenarios.Parse(l.Path, l.Text, Vocabulary()); err != nil {
 		return nil, err
 	}
+	for _, named := range l.Scenario.Spec.Faults {
+		if f, err := faults.New(named); err == nil && faults.NeedsMachines(f) {
+			l.Scenario.Spec.Require(scenarios.Machines)
+		}
+	}
 	if err := scenarios.CheckFiles(l.Scenario, l.Path); err != nil {
 		return nil, err
 	}
@@ -72,7 +77,7 @@ var ErrLacking = errors.New("the provider's clusters lack what the scenario requ
 // lacks tells what the scenario requires and the provider's clusters have not.
 func (l *Loaded) lacks(p clusters.Provider) error {
 	if slices.Contains(l.Scenario.Spec.Requires, scenarios.Machines) && !p.Tools().Machines() {
-		return fmt.Errorf("scenario %s needs nodes that are machines (spec.requires), and those of provider %s are not: %w", l.Scenario.Metadata.Name, p.Name(), ErrLacking)
+		return fmt.Errorf("scenario %s needs nodes that are machines (spec.requires), and those of provider %s are not (use --provider kind): %w", l.Scenario.Metadata.Name, p.Name(), ErrLacking)
 	}
 	return nil
 }

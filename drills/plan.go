@@ -13,7 +13,11 @@ import (
 
 // Plan says in words what a drill would do, on what, and what it would destroy. It touches nothing.
 func Plan(s *scenarios.Scenario, provider string) (string, error) {
-	if _, err := clusters.NewProvider(provider, clusters.Tools{}); err != nil {
+	p, err := clusters.NewProvider(provider, clusters.Tools{})
+	if err != nil {
+		return "", err
+	}
+	if err := (&Loaded{Scenario: s}).lacks(p); err != nil {
 		return "", err
 	}
 	var b strings.Builder

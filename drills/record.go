@@ -51,6 +51,11 @@ func (d *drill) event(e evidence.Event) {
 
 func (d *drill) note(line string) { d.event(evidence.Event{Kind: evidence.Note, Detail: line}) }
 
+// ran records a command that was run. Where one was not recorded, the timeline itself cannot be, and that ends the drill.
+func (d *drill) ran(ctx context.Context, where, command string) {
+	d.event(evidence.Event{Kind: evidence.Command, Name: where, Detail: command, Step: evidence.StepOf(ctx)})
+}
+
 func (d *drill) mark(name, how string, resolution time.Duration) {
 	d.event(evidence.Event{Kind: evidence.MarkReached, Name: name, Detail: how, Resolution: resolution})
 }

@@ -40,7 +40,7 @@ func Default(s *Scenario) {
 		fill(&v.Claims, 2)
 		fill(&v.Size, "64Mi")
 		fill(&v.Files, 12)
-		spec.require(Machines)
+		spec.Require(Machines)
 	}
 	point(&spec.Ledger.Rate, 20)
 	point(&spec.Ledger.Before, Duration{time.Second})
@@ -61,8 +61,8 @@ func Default(s *Scenario) {
 // Machines are nodes with an operating system of their own, as a scenario requires them.
 const Machines = "machines"
 
-// require names what the scenario uses without saying so.
-func (s *Spec) require(what string) {
+// Require names what the scenario uses without saying so.
+func (s *Spec) Require(what string) {
 	if !slices.Contains(s.Requires, what) {
 		s.Requires = append(s.Requires, what)
 	}

@@ -104,6 +104,8 @@ type RestoreOptions struct {
 	Reached func(mark, how string, resolution time.Duration)
 	// Step is called when an operation begins; the function it returns, when it ends.
 	Step func(name, detail string) (end func(error))
+	// Ran is told what the method itself does to the target, as clusters.Spec.Ran is told what the target's provider does.
+	Ran func(ctx context.Context, where, command string)
 }
 
 // withDefaults lets every callback be called.
@@ -113,6 +115,9 @@ func (o RestoreOptions) withDefaults() RestoreOptions {
 	}
 	if o.Step == nil {
 		o.Step = func(string, string) func(error) { return func(error) {} }
+	}
+	if o.Ran == nil {
+		o.Ran = func(context.Context, string, string) {}
 	}
 	if o.Empty == nil {
 		o.Empty = func(context.Context) error { return nil }

@@ -27,6 +27,7 @@ import (
 	"github.com/restore-drill/restore-drill/internal/etcd"
 	"github.com/restore-drill/restore-drill/internal/evidence"
 	"github.com/restore-drill/restore-drill/internal/pki"
+	"github.com/restore-drill/restore-drill/internal/shell"
 )
 
 // NewEtcd makes the method that backs up the store itself: a snapshot of one etcd member, and the key material without which nobody can
@@ -190,6 +191,11 @@ func (m etcdMethod) Restore(ctx context.Context, a *Artifact, target clusters.Cl
 	return evidence.Completed, nil
 }
 
+// step does something that is told as an operation of its own. The context that it does it in tells which.
+func (r *etcdRestore) step(ctx context.Context, name, detail string, do func(ctx context.Context) error) error {
+	return r.RestoreOptions.step(name, detail, func() error { return do(evidence.WithStep(ctx, name)) })
+}
+
 type etcdRestore struct {
 	*Artifact
 	RestoreOptions
@@ -202,7 +208,7 @@ func (r *etcdRestore) run(ctx context.Context) error {
 	if r.Snapshot() == "" {
 		return fmt.Errorf("the artifact, of method %q, has no etcd snapshot", r.Method)
 	}
-	if err := r.step("check key material", "what of it is missing, unfit or expired, before anything is restored", func() error { return r.checkMaterial(ctx) }); err != nil {
+	if err := r.step(ctx, "check key material", "what of it is missing, unfit or expired, before anything is restored", func(ctx context.Context) error { return r.checkMaterial(ctx) }); err != nil {
 		return err
 	}
 	if err := r.vacate(ctx); err != nil {
@@ -214,13 +220,15 @@ func (r *etcdRestore) run(ctx context.Context) error {
 	starting, stop := context.WithCancel(ctx)
 	defer stop()
 	var unfit error
-	started := r.target.Start(starting, func(mark, how string, resolution time.Duration) {
-		r.Reached(mark, how, resolution)
-		if mark == evidence.MarkStoreServing {
-			if unfit = r.tidy(ctx); unfit != nil {
-				stop()
+	started := r.step(starting, "start the control plane", "the store, the API server, and the controllers once the store is tidied", func(ctx context.Context) error {
+		return r.target.Start(ctx, func(mark, how string, resolution time.Duration) {
+			r.Reached(mark, how, resolution)
+			if mark == evidence.MarkStoreServing {
+				if unfit = r.tidy(ctx); unfit != nil {
+					stop()
+				}
 			}
-		}
+		})
 	})
 	if unfit != nil {
 		return unfit
@@ -228,7 +236,7 @@ func (r *etcdRestore) run(ctx context.Context) error {
 	if started != nil {
 		return started
 	}
-	return r.step("default/kubernetes", "no API server that is gone may be left in it", func() error { return r.awaitEndpoints(ctx) })
+	return r.step(ctx, "default/kubernetes", "no API server that is gone may be left in it", func(ctx context.Context) error { return r.awaitEndpoints(ctx) })
 }
 
 // checkMaterial refuses an artifact whose key material nobody could run its cluster with, though all its digests may be right.
@@ -271,21 +279,26 @@ func (r *etcdRestore) makeStore(ctx context.Context) error {
 		digests, tool, laidOut error
 	)
 	wg.Go(func() {
-		digests = r.step(evidence.StepVerify, "digests of all files, as recorded when it was taken", func() error { return r.Verify(ctx) })
+		digests = r.step(ctx, evidence.StepVerify, "digests of all files, as recorded when it was taken", func(ctx context.Context) error { return r.Verify(ctx) })
 		if digests == nil {
 			r.Reached(evidence.MarkArtifactOK, "the SHA-256 of every file is the recorded one", 0)
 		}
 	})
 	wg.Go(func() {
-		tool = r.step("restore etcd", fmt.Sprintf("etcdutl, %d members, revision bump %d", len(members), bump), func() error {
-			return etcd.Restore(ctx, r.Snapshot(), members, "restore-drill-"+strings.ToLower(rand.Text()), bump)
+		tool = r.step(ctx, "restore etcd", fmt.Sprintf("etcdutl, %d members, revision bump %d", len(members), bump), func(ctx context.Context) error {
+			token := "restore-drill-" + strings.ToLower(rand.Text())
+			err := etcd.Restore(ctx, r.Snapshot(), members, token, bump)
+			for i := range members {
+				r.Ran(ctx, clusters.ThisMachine, shell.Join(etcd.RestoreCommand(r.Snapshot(), members, i, token, bump)...))
+			}
+			return err
 		})
 	})
 	wg.Go(func() {
 		if r.replaces() {
 			return // it is there
 		}
-		laidOut = r.step("lay in key material", "certificates for the new addresses under the restored authorities", func() error {
+		laidOut = r.step(ctx, "lay in key material", "certificates for the new addresses under the restored authorities", func(ctx context.Context) error {
 			return r.target.LayIn(ctx, r.Material())
 		})
 	})
@@ -296,7 +309,7 @@ func (r *etcdRestore) makeStore(ctx context.Context) error {
 	if err := errors.Join(digests, tool, laidOut); err != nil {
 		return err
 	}
-	if err := r.layInPlace(ctx, members); err != nil {
+	if err := r.step(ctx, "lay the data in place", "each member's restored directory, in one rename", func(ctx context.Context) error { return r.layInPlace(ctx, members) }); err != nil {
 		return err
 	}
 	r.Reached(evidence.MarkStoreRestored, "every member's data directory was renamed into place", 0)
@@ -349,10 +362,10 @@ func refusal(digests, tool error) error {
 
 // tidy sees to it that the store is one store, and drops from it what nobody may take for the new control plane's.
 func (r *etcdRestore) tidy(ctx context.Context) error {
-	if err := r.step("compare members", "they have to hold the same data before anybody works with it", func() error { return r.compareMembers(ctx) }); err != nil {
+	if err := r.step(ctx, "compare members", "they have to hold the same data before anybody works with it", func(ctx context.Context) error { return r.compareMembers(ctx) }); err != nil {
 		return err
 	}
-	return r.step("drop stale leases", "of API servers and leaders that are gone", func() error { return r.dropStaleLeases(ctx) })
+	return r.step(ctx, "drop stale leases", "of API servers and leaders that are gone", func(ctx context.Context) error { return r.dropStaleLeases(ctx) })
 }
 
 // compareMembers, all of them: the odd one may be the last to serve. etcd's own check at their start lets members pass whose histories begin at
@@ -387,6 +400,11 @@ func (r *etcdRestore) dropStaleLeases(ctx context.Context) (err error) {
 		drop = etcd.OrphanAPIServers
 	}
 	r.stale, err = drop(ctx, store.Endpoints, store.TLS)
+	if !r.Procedure.KeepAPIServers {
+		for _, key := range etcd.StaleKeys() {
+			r.Ran(ctx, clusters.ThisMachine, shell.Join("etcdctl", "--endpoints", strings.Join(store.Endpoints, ","), "del", "--prefix", key))
+		}
+	}
 	return err
 }
 

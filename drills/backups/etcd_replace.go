@@ -26,9 +26,9 @@ func (r *etcdRestore) replaces() bool { return r.Running || r.Procedure.LiveAPIS
 func (r *etcdRestore) vacate(ctx context.Context) error {
 	switch {
 	case r.Procedure.LiveAPIServer:
-		return r.step("serve an empty store", "an API server runs while the store is restored", func() error { return r.serveEmpty(ctx) })
+		return r.step(ctx, "serve an empty store", "an API server runs while the store is restored", func(ctx context.Context) error { return r.serveEmpty(ctx) })
 	case r.Running:
-		return r.step("stop the cluster", "no API server may run while the store is restored", func() error {
+		return r.step(ctx, "stop the cluster", "no API server may run while the store is restored", func(ctx context.Context) error {
 			g, ctx := errgroup.WithContext(ctx)
 			for _, c := range r.target.Components() {
 				g.Go(func() error { return c.Kill(ctx) })

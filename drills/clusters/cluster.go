@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/restore-drill/restore-drill/internal/place"
+	"github.com/restore-drill/restore-drill/internal/shell"
 	"github.com/restore-drill/restore-drill/internal/toolchain"
 )
 
@@ -45,6 +46,16 @@ type Tools struct {
 // Machines tells whether the clusters' nodes are machines, which run what their pods say.
 func (t Tools) Machines() bool { return t.Network != "" }
 
+// ThisMachine is where a command was run that was not run on a node: the machine that the drill runs on.
+const ThisMachine = "this machine"
+
+// ran tells of a command, where anybody asks.
+func (s Spec) ran(ctx context.Context, where string, argv ...string) {
+	if s.Ran != nil {
+		s.Ran(ctx, where, shell.Join(argv...))
+	}
+}
+
 // Spec says what cluster to make.
 type Spec struct {
 	// Name is unique among the clusters of a drill: source or restored.
@@ -67,6 +78,10 @@ type Spec struct {
 	Images []string
 	// StartTimeout bounds Start.
 	StartTimeout time.Duration
+	// Ran is told each command that changed the cluster, once it was run: the runbook of a restore is made of them. Where is the machine, or
+	// ThisMachine; the command can be pasted there, and holds no secret. The context is that of the call that it was run for, and tells its step
+	// (evidence.WithStep). May be nil.
+	Ran func(ctx context.Context, where, command string)
 	// Progress receives one short line for each thing that is done; may be nil.
 	Progress func(line string)
 }

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -276,10 +277,17 @@ func (c *processCluster) material() (fstest.MapFS, error) {
 }
 
 // LayIn takes authorities and keys, and with them the encryption configuration or its absence.
-func (c *processCluster) LayIn(_ context.Context, from fs.FS) error {
+func (c *processCluster) LayIn(ctx context.Context, from fs.FS) error {
 	if err := c.layIn(from); err != nil {
 		return fmt.Errorf("lay key material into cluster %s: %w", c.spec.Name, err)
 	}
+	// What this does besides, which kubeadm does on a machine, is to issue the components' certificates.
+	_ = fs.WalkDir(from, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			c.spec.ran(ctx, ThisMachine, "install", "-m", "600", path.Join("material", name), c.pki(name))
+		}
+		return err
+	})
 	return nil
 }
 
@@ -302,7 +310,7 @@ func (c *processCluster) layIn(from fs.FS) error {
 }
 
 // SeedStore moves a restored data directory into its member's place.
-func (c *processCluster) SeedStore(_ context.Context, member string, dir string) error {
+func (c *processCluster) SeedStore(ctx context.Context, member string, dir string) error {
 	i := slices.IndexFunc(c.members, func(m Member) bool { return m.Name == member })
 	if i < 0 {
 		return fmt.Errorf("seed the store of cluster %s: no member %q", c.spec.Name, member)
@@ -310,6 +318,7 @@ func (c *processCluster) SeedStore(_ context.Context, member string, dir string)
 	if err := c.components[i].WhileDown(func() error { return moveIn(dir, c.members[i].DataDir) }); err != nil {
 		return fmt.Errorf("seed the store of cluster %s: %w", c.spec.Name, err)
 	}
+	c.spec.ran(ctx, ThisMachine, "mv", dir, c.members[i].DataDir)
 	return nil
 }
 

@@ -130,7 +130,11 @@ func (c *processCluster) startAll(ctx context.Context, components []*place.Proce
 	var g errgroup.Group
 	for _, component := range components {
 		if !component.Running() {
-			g.Go(func() error { return component.Start(ctx, nil) })
+			g.Go(func() error {
+				err := component.Start(ctx, nil)
+				c.spec.ran(ctx, ThisMachine, component.Argv()...)
+				return err
+			})
 		}
 	}
 	return g.Wait()

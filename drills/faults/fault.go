@@ -27,6 +27,13 @@ type Fault interface {
 	Visible(ctx context.Context, s *Scene) (Sighting, error)
 }
 
+// NeedsMachines tells whether a fault damages what only a cluster has whose nodes are machines (clusters.Machined). Such a fault has a method
+// OnMachine, which does nothing.
+func NeedsMachines(f Fault) bool {
+	_, on := f.(interface{ OnMachine() })
+	return on
+}
+
 // A Sighting is what Visible saw.
 type Sighting struct {
 	Visible bool

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -39,6 +40,27 @@ type Member struct {
 	Dir string
 }
 
+// RestoreCommand is the command of etcdutl that does for one of the members what Restore does with etcdutl's library.
+func RestoreCommand(file string, members []Member, i int, token string, bump uint64) []string {
+	m := members[i]
+	command := []string{
+		"etcdutl", "snapshot", "restore", cmp.Or(m.File, file), "--name", m.Name, "--initial-cluster", initialCluster(members),
+		"--initial-cluster-token", token, "--initial-advertise-peer-urls", m.PeerURL, "--data-dir", m.Dir,
+	}
+	if bump > 0 {
+		command = append(command, "--bump-revision", strconv.FormatUint(bump, 10), "--mark-compacted")
+	}
+	return command
+}
+
+func initialCluster(members []Member) string {
+	var initial []string
+	for _, m := range members {
+		initial = append(initial, m.Name+"="+m.PeerURL)
+	}
+	return strings.Join(initial, ",")
+}
+
 // Restore makes a data directory of the same snapshot for each member of a new cluster, in parallel. The token is the new cluster's
 // own, so that no member of another can join it. Bump raises the revision by that much and marks everything up to there compacted;
 // 0 leaves it. Restore is not cut short by ctx within a member: what etcdutl began it ends.
@@ -47,9 +69,7 @@ func Restore(ctx context.Context, file string, members []Member, token string, b
 	if err != nil {
 		return fmt.Errorf("restore snapshot: %w", err)
 	}
-	var initial []string
 	for _, m := range members {
-		initial = append(initial, m.Name+"="+m.PeerURL)
 		if err := os.Mkdir(m.Dir, 0o700); err != nil {
 			return fmt.Errorf("restore snapshot: %w", err)
 		}
@@ -69,7 +89,7 @@ func Restore(ctx context.Context, file string, members []Member, token string, b
 				Name:                m.Name,
 				OutputDataDir:       m.Dir,
 				PeerURLs:            []string{m.PeerURL},
-				InitialCluster:      strings.Join(initial, ","),
+				InitialCluster:      initialCluster(members),
 				InitialClusterToken: token,
 				RevisionBump:        bump,
 				MarkCompacted:       bump > 0,

@@ -24,6 +24,9 @@ var staleLeases = []string{
 	"/registry/leases/kube-node-lease/", // heartbeats of nodes, which the nodes write anew
 }
 
+// StaleKeys are the keys that DropStaleLeases removes, as prefixes.
+func StaleKeys() []string { return append([]string{masterLeases}, staleLeases...) }
+
 // Dropped tells what DropStaleLeases removed.
 type Dropped struct {
 	Leases int64
@@ -35,7 +38,7 @@ type Dropped struct {
 // would with `kubectl delete lease` before anyone waits for one. Done again it does nothing, as long as no new control plane has begun
 // work.
 func DropStaleLeases(ctx context.Context, endpoints []string, tlsConfig *tls.Config) (d Dropped, err error) {
-	return dropLeases(ctx, endpoints, tlsConfig, append([]string{masterLeases}, staleLeases...))
+	return dropLeases(ctx, endpoints, tlsConfig, StaleKeys())
 }
 
 // OrphanAPIServers leaves the lost control plane's API servers in the store, and detaches their entries from the etcd leases that would have them

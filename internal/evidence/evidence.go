@@ -109,6 +109,8 @@ const (
 	Claim = "claim"
 	// ArtifactChosen says which artifact the restore brings back: Name is the artifact's.
 	ArtifactChosen = "artifact-chosen"
+	// Command was run, on a machine or against the API: Name is where, Detail can be pasted there, Step is what it was run for.
+	Command = "command"
 	// Note is anything worth a line in the timeline: a fault's sighting, a line of progress.
 	Note = "note"
 	// DrillEnded closes the timeline; without it the run was interrupted and its verdict is unknown.
@@ -175,6 +177,8 @@ type Event struct {
 	Phase string        `json:"phase,omitempty"`
 	// Layer is the backup method that it is about, in a drill of several.
 	Layer string `json:"layer,omitempty"`
+	// Step that a command belongs to; empty for the one that was begun last.
+	Step string `json:"step,omitempty"`
 	// Detail is free text without secrets; for a mark, how it was seen.
 	Detail string `json:"detail,omitempty"`
 	// Resolution of a mark: the longest time by which it may have been seen late.

@@ -137,6 +137,12 @@ func (p *Process) Start(ctx context.Context, flags map[string]string) error {
 	return nil
 }
 
+// Argv is the command that it is started with.
+func (p *Process) Argv() []string {
+	c := p.command(nil)
+	return append([]string{c.Path}, c.Args...)
+}
+
 func (p *Process) command(flags map[string]string) proc.Command {
 	all := maps.Clone(p.Command.Flags)
 	if all == nil {

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/restore-drill/restore-drill/internal/shell"
 )
 
 const (
@@ -238,26 +240,14 @@ func (o *output) end() string {
 	return strings.Join(lines, "\n")
 }
 
-var plainWord = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
-
 // pasteable is a command as a user can run it again.
 func pasteable(dir string, env, argv []string) string {
-	quoted := []string{"cd", quote(dir), "&&"}
+	line := "cd " + shell.Quote(dir) + " && "
 	for _, setting := range env {
 		name, value, _ := strings.Cut(setting, "=")
-		quoted = append(quoted, name+"="+quote(value))
+		line += name + "=" + shell.Quote(value) + " "
 	}
-	for _, arg := range argv {
-		quoted = append(quoted, quote(arg))
-	}
-	return strings.Join(quoted, " ")
-}
-
-func quote(word string) string {
-	if plainWord.MatchString(word) {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	return line + shell.Join(argv...)
 }
 
 func nameList(components []component) string {
