@@ -5,11 +5,9 @@ package pins
 
 import (
 	_ "github.com/chromedp/chromedp"
-	_ "github.com/in-toto/attestation/go/v1"
 	_ "github.com/joshdk/go-junit"
 	_ "github.com/prometheus/client_golang/prometheus/push"
 	_ "github.com/prometheus/common/expfmt"
-	_ "github.com/secure-systems-lab/go-securesystemslib/dsse"
 	_ "github.com/testcontainers/testcontainers-go"
 	_ "github.com/testcontainers/testcontainers-go/network"
 	_ "github.com/vmware-tanzu/velero/pkg/apis/velero/v2alpha1"
