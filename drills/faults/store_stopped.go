@@ -31,7 +31,7 @@ func (*StoreStopped) Visible(ctx context.Context, s *Scene) (Sighting, error) {
 	if err != nil {
 		return Sighting{}, err
 	}
-	refused, err := refuses(ctx, method.Store().Endpoint())
+	refused, err := refuses(ctx, "https://"+method.Store().Address())
 	if err != nil {
 		return Sighting{}, err
 	}

@@ -58,6 +58,15 @@ func Find() (*Engine, error) {
 		strings.Join(wanted, " or "), ErrNoEngine)
 }
 
+// Named is the engine of that name, docker or podman, where it is installed.
+func Named(name string) (*Engine, error) {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return nil, fmt.Errorf("use %s: %w", name, err)
+	}
+	return &Engine{Name: name, path: path}, nil
+}
+
 // A CommandError is a command of the engine that ended with a failure.
 type CommandError struct {
 	// Argv can be pasted into a shell.

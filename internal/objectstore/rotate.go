@@ -15,11 +15,7 @@ import (
 // Rotate has the store take other credentials from now on, which nobody is told: Credentials are still those from before. It is not for
 // concurrent use.
 func (s *Store) Rotate(ctx context.Context) error {
-	if err := s.process.Stop(ctx); err != nil {
-		return fmt.Errorf("rotate credentials: %w", err)
-	}
-	s.process.Command.Env = environment(s.access, rand.Text()+rand.Text())
-	if err := s.process.Start(ctx, nil); err != nil {
+	if err := s.server.serve(ctx, environment(s.access, rand.Text()+rand.Text())); err != nil {
 		return fmt.Errorf("rotate credentials: %w", err)
 	}
 	return s.Ready(ctx)

@@ -1,5 +1,5 @@
-// Package objectstore runs the S3 store of a drill: versitygw on a directory, as a child process on loopback with TLS. The store belongs to the
-// drill and not to a cluster: it outlives both.
+// Package objectstore runs the S3 store of a drill: versitygw on a directory of this machine, with TLS, as a child process on loopback or in a
+// container on the clusters' network. The store belongs to the drill and not to a cluster: it outlives both.
 package objectstore
 
 import (
@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,7 +17,6 @@ import (
 
 	"github.com/restore-drill/restore-drill/internal/pki"
 	"github.com/restore-drill/restore-drill/internal/place"
-	"github.com/restore-drill/restore-drill/internal/proc"
 	"github.com/restore-drill/restore-drill/internal/toolchain"
 )
 
@@ -32,6 +32,8 @@ const (
 	pollInterval = 10 * time.Millisecond
 )
 
+var dialer net.Dialer
+
 // Names in the store's place.
 const (
 	// dataDir holds a directory for each bucket, and in it a file for each object.
@@ -45,6 +47,8 @@ type Options struct {
 	Toolchain *toolchain.Toolchain
 	// StateRoot and DrillID: the store's place is StateRoot/DrillID/object-store.
 	StateRoot, DrillID string
+	// Network is that of a container engine: the store then runs in a container on it, from Image. Empty for a child process.
+	Network string
 	// LogDir receives versitygw's log, which outlives the store.
 	LogDir string
 	// Progress receives one short line for each thing that is done; may be nil.
@@ -54,11 +58,50 @@ type Options struct {
 // A Store holds one bucket.
 type Store struct {
 	place          *place.Place
-	process        *place.Process
-	port           *proc.Port
+	server         server
 	ca             []byte
 	access, secret string
 	client         *http.Client
+}
+
+// A Component is what serves the store, for faults that stop it: a process, or a container.
+type Component interface {
+	Name() string
+	// Running tells whether it runs now; Identity tells one start from another.
+	Running() bool
+	Identity() string
+	// Stop asks it to end, Kill ends it at once; both return when it has ended. What is ended so is not reported by Died.
+	Stop(ctx context.Context) error
+	Kill(ctx context.Context) error
+	// Start starts it again. It returns when it runs, which is before it is ready.
+	Start(ctx context.Context, flags map[string]string) error
+	// LogTail returns the last n lines of its log.
+	LogTail(n int) []string
+}
+
+// A server is one way to run versitygw.
+type server interface {
+	Component
+	// serve starts it with these variables in its environment, anew where it runs.
+	serve(ctx context.Context, env []string) error
+	// endpoint is the URL for clusters, address host:port for this machine, and hosts are the names for its certificate.
+	endpoint() string
+	address() string
+	hosts() []string
+	// Death is how it ended, where nobody asked it to; nil otherwise.
+	Death() error
+	close(ctx context.Context) error
+}
+
+// arguments of versitygw, which are the same in a container: the place is its disk.
+func arguments(p *place.Place, address string) []string {
+	return []string{
+		"--port", address, "--cert", p.Dir("tls.crt"), "--key", p.Dir("tls.key"), "--region", region,
+		"--health", healthPath, "--keep-alive", "--disable-acl",
+		// Its log of requests would hold the signatures of URLs that Velero hands out.
+		"--quiet",
+		"posix", "--dir-perms", "0700", "--file-perms", "0600", "--disable-object-lock-file", "--sidecar", p.Dir(metaDir), p.Dir(dataDir),
+	}
 }
 
 // Start makes a store, and returns when it serves. When it fails it leaves nothing but the log.
@@ -68,10 +111,6 @@ func Start(ctx context.Context, o Options) (_ *Store, err error) {
 			err = fmt.Errorf("start object store: %w", err)
 		}
 	}()
-	binary, err := o.Toolchain.Find(ctx, name, "")
-	if err != nil {
-		return nil, err
-	}
 	logDir, err := filepath.Abs(o.LogDir)
 	if err != nil {
 		return nil, err
@@ -93,24 +132,13 @@ func Start(ctx context.Context, o Options) (_ *Store, err error) {
 			return nil, err
 		}
 	}
+	if s.server, err = newServer(ctx, s.place, o, filepath.Join(logDir, name+".log")); err != nil {
+		return nil, err
+	}
 	if err := s.furnish(); err != nil {
 		return nil, err
 	}
-	if s.port, err = s.place.ReservePort(proc.ReuseAddr); err != nil {
-		return nil, err
-	}
-	s.process = s.place.Process(place.Command{
-		Name: name, Path: binary.Path, LogFile: filepath.Join(logDir, name+".log"), Ports: []*proc.Port{s.port}, DataDir: s.place.Dir(dataDir),
-		Args: []string{
-			"--port", s.port.Address(), "--cert", s.place.Dir("tls.crt"), "--key", s.place.Dir("tls.key"), "--region", region,
-			"--health", healthPath, "--keep-alive", "--disable-acl",
-			// Its log of requests would hold the signatures of URLs that Velero hands out.
-			"--quiet",
-			"posix", "--dir-perms", "0700", "--file-perms", "0600", "--disable-object-lock-file", "--sidecar", s.place.Dir(metaDir), s.place.Dir(dataDir),
-		},
-		Env: environment(s.access, s.secret),
-	})
-	if err := s.process.Start(ctx, nil); err != nil {
+	if err := s.server.serve(ctx, environment(s.access, s.secret)); err != nil {
 		return nil, err
 	}
 	if err := s.Ready(ctx); err != nil {
@@ -122,20 +150,33 @@ func Start(ctx context.Context, o Options) (_ *Store, err error) {
 	return s, nil
 }
 
+func newServer(ctx context.Context, p *place.Place, o Options, logFile string) (server, error) {
+	if o.Network != "" {
+		return newContainerServer(p, o, logFile)
+	}
+	return newProcessServer(ctx, p, o, logFile)
+}
+
 // furnish makes an authority of the store's own, and under it a certificate. The authority's key is kept nowhere.
 func (s *Store) furnish() error {
 	authority, err := pki.NewAuthority("object-store-ca")
 	if err != nil {
 		return err
 	}
-	cert, key, err := authority.Issue(pki.Leaf{CommonName: name, Hosts: []string{"127.0.0.1", "localhost"}})
+	cert, key, err := authority.Issue(pki.Leaf{CommonName: name, Hosts: s.server.hosts()})
 	if err != nil {
 		return err
 	}
 	s.ca = authority.CertPEM()
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(s.ca)
-	s.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true}}
+	s.client = &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true,
+		// Its name is one of the clusters' network.
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, network, s.Address())
+		},
+	}}
 	return errors.Join(os.WriteFile(s.place.Dir("tls.crt"), cert, 0o600), os.WriteFile(s.place.Dir("tls.key"), key, 0o600))
 }
 
@@ -156,7 +197,7 @@ func (s *Store) Ready(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-tick.C:
 		}
-		if death := s.process.Death(); death != nil {
+		if death := s.server.Death(); death != nil {
 			return death
 		}
 		if ctx.Err() != nil {
@@ -181,8 +222,11 @@ func (s *Store) ask(ctx context.Context) error {
 	return nil
 }
 
-// Endpoint is its https URL. It stays the same when the store is stopped and started again. Buckets are named in the path, not in the host.
-func (s *Store) Endpoint() string { return "https://" + s.port.Address() }
+// Endpoint is its https URL for clusters. It stays the same when the store is stopped and started again. Buckets are named in the path, not in the host.
+func (s *Store) Endpoint() string { return s.server.endpoint() }
+
+// Address is host:port at which this machine reaches it, on loopback.
+func (s *Store) Address() string { return s.server.address() }
 
 // Bucket is the name of its bucket.
 func (s *Store) Bucket() string { return bucket }
@@ -196,15 +240,19 @@ func (s *Store) CA() []byte { return s.ca }
 // Credentials of the store, made for it alone. The secret goes into no argument, log or error.
 func (s *Store) Credentials() (access, secret string) { return s.access, s.secret }
 
-// Component is the process, for faults that stop it.
-func (s *Store) Component() *place.Process { return s.process }
+// Component is what serves it, for faults that stop it.
+func (s *Store) Component() Component { return s.server }
 
 // Died delivers an error when the process ends that nobody stopped through Component.
 func (s *Store) Died() <-chan error { return s.place.Died() }
 
 // Close ends the process and removes everything but the log. It may be called twice.
 func (s *Store) Close(ctx context.Context) error {
-	if err := s.place.Close(ctx); err != nil {
+	var errs []error
+	if s.server != nil {
+		errs = append(errs, s.server.close(ctx))
+	}
+	if err := errors.Join(append(errs, s.place.Close(ctx))...); err != nil {
 		return fmt.Errorf("close object store: %w", err)
 	}
 	return nil

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 			fmt.Println(err)
 			os.Exit(1)
 		}
-		fmt.Println(s.process.Identity())
+		fmt.Println(s.Component().Identity())
 		select {}
 	}
 	os.Exit(m.Run())
@@ -144,7 +144,7 @@ func TestStoreTrustsNobodyElse(t *testing.T) {
 
 	_, err = http.Get(s.Endpoint() + healthPath)
 	require.ErrorContains(t, err, "certificate signed by unknown authority")
-	_, err = tls.Dial("tcp", s.port.Address(), &tls.Config{RootCAs: s.client.Transport.(*http.Transport).TLSClientConfig.RootCAs, ServerName: "elsewhere"})
+	_, err = tls.Dial("tcp", s.Address(), &tls.Config{RootCAs: s.client.Transport.(*http.Transport).TLSClientConfig.RootCAs, ServerName: "elsewhere"})
 	require.ErrorContains(t, err, "not elsewhere")
 	response, err = http.Get(strings.Replace(s.Endpoint(), "https", "http", 1) + healthPath)
 	if err == nil {
@@ -161,7 +161,7 @@ func TestStoresDiffer(t *testing.T) {
 	_, secret := a.Credentials()
 	status, _ := ask(t, b, "GET", "/"+b.Bucket(), "list-type=2", "", secret)
 	require.Equal(t, http.StatusForbidden, status)
-	_, err := tls.Dial("tcp", b.port.Address(), a.client.Transport.(*http.Transport).TLSClientConfig)
+	_, err := tls.Dial("tcp", b.Address(), a.client.Transport.(*http.Transport).TLSClientConfig)
 	require.ErrorContains(t, err, "certificate signed by unknown authority")
 }
 
@@ -229,12 +229,12 @@ func TestSecretStaysSecret(t *testing.T) {
 func TestPortTaken(t *testing.T) {
 	s, _ := started(t)
 	require.NoError(t, s.Component().Stop(t.Context()))
-	stranger, err := net.Listen("tcp", s.port.Address())
+	stranger, err := net.Listen("tcp", s.Address())
 	require.NoError(t, err)
 	defer stranger.Close()
 	require.NoError(t, s.Component().Start(t.Context(), nil))
 	err = s.Ready(t.Context())
-	require.ErrorContains(t, err, "versitygw ended unasked: port "+s.port.Address()+" is taken by another process: exit status 1; from ")
+	require.ErrorContains(t, err, "versitygw ended unasked: port "+s.Address()+" is taken by another process: exit status 1; from ")
 	var death *place.Death
 	require.ErrorAs(t, err, &death)
 	require.True(t, death.Outside)

@@ -8,8 +8,6 @@ import (
 	_ "github.com/joshdk/go-junit"
 	_ "github.com/prometheus/client_golang/prometheus/push"
 	_ "github.com/prometheus/common/expfmt"
-	_ "github.com/testcontainers/testcontainers-go"
-	_ "github.com/testcontainers/testcontainers-go/network"
 	_ "github.com/vmware-tanzu/velero/pkg/apis/velero/v2alpha1"
 	_ "github.com/vmware-tanzu/velero/pkg/install"
 	_ "github.com/yuin/goldmark"

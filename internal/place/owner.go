@@ -25,6 +25,9 @@ type ownerLine struct {
 	Component string         `json:"component,omitempty"`
 	Argv      []string       `json:"argv,omitempty"`
 	Process   *proc.Identity `json:"process,omitempty"`
+	// Engine is a container engine, and Label, NAME=VALUE, what it is about to give to all that it makes for the place.
+	Engine string `json:"engine,omitempty"`
+	Label  string `json:"label,omitempty"`
 }
 
 // An owner is the open owner file of a place of this process.
@@ -146,11 +149,12 @@ func abandoned(ctx context.Context, dir string, progress func(string)) (bool, er
 	if err != nil {
 		return false, err
 	}
-	if lines[0].Boot != boot {
-		return true, nil
-	}
-	if alive, err := lines[0].Harness.Alive(); err != nil || alive {
-		return false, err
+	// Processes end with the machine's run, and containers do not.
+	ended := lines[0].Boot != boot
+	if !ended {
+		if alive, err := lines[0].Harness.Alive(); err != nil || alive {
+			return false, err
+		}
 	}
 	var (
 		errs []error
@@ -165,6 +169,9 @@ func abandoned(ctx context.Context, dir string, progress func(string)) (bool, er
 	)
 	for _, l := range lines[1:] {
 		switch {
+		case l.Label != "":
+			errs = append(errs, removeLabelled(ctx, l, func(what string) { progress(fmt.Sprintf("removed %s of %s", what, dir)) }))
+		case ended:
 		case l.Process != nil:
 			delete(begun, l.Component)
 			kill(l.Component, *l.Process)

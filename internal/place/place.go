@@ -135,6 +135,9 @@ func (p *Place) Guard(ctx context.Context) (context.Context, context.CancelCause
 	}
 }
 
+// Lost tells of the end of something that runs for the place and is no process of it. It is news as the death of a process is.
+func (p *Place) Lost(death *Death) { p.lost(death) }
+
 func (p *Place) lost(death error) {
 	p.mu.Lock()
 	for _, cancel := range p.guards {

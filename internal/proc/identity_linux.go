@@ -39,6 +39,17 @@ func startOf(pid int) (string, error) {
 
 // Find returns the processes of this user whose command line is exactly argv.
 func Find(argv []string) ([]Identity, error) {
+	return find(func(words []string) bool { return slices.Equal(words, argv) })
+}
+
+// Naming returns the processes of this user whose command line has this very word in it, or one that ends with it.
+func Naming(word string) ([]Identity, error) {
+	return find(func(words []string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return strings.HasSuffix(w, word) })
+	})
+}
+
+func find(wanted func(argv []string) bool) ([]Identity, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, err
@@ -64,7 +75,7 @@ func Find(argv []string) ([]Identity, error) {
 		if err != nil || len(b) == 0 {
 			continue
 		}
-		if slices.Equal(strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00"), argv) {
+		if wanted(strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")) {
 			found = append(found, id)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/shirou/gopsutil/v4/host"
 	"github.com/shirou/gopsutil/v4/process"
@@ -35,6 +36,17 @@ func startOf(pid int) (string, error) {
 
 // Find returns the processes of this user whose command line is exactly argv.
 func Find(argv []string) ([]Identity, error) {
+	return find(func(words []string) bool { return slices.Equal(words, argv) })
+}
+
+// Naming returns the processes of this user whose command line has this very word in it, or one that ends with it.
+func Naming(word string) ([]Identity, error) {
+	return find(func(words []string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return strings.HasSuffix(w, word) })
+	})
+}
+
+func find(wanted func(argv []string) bool) ([]Identity, error) {
 	all, err := process.Processes()
 	if err != nil {
 		return nil, err
@@ -44,7 +56,7 @@ func Find(argv []string) ([]Identity, error) {
 		if uids, err := p.Uids(); err != nil || len(uids) == 0 || int(uids[0]) != os.Getuid() {
 			continue
 		}
-		if words, err := p.CmdlineSlice(); err != nil || !slices.Equal(words, argv) {
+		if words, err := p.CmdlineSlice(); err != nil || !wanted(words) {
 			continue
 		}
 		if id, err := Identify(int(p.Pid)); err == nil {
