@@ -6,30 +6,135 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 )
 
 // bodyLimit keeps the text of a case readable where it is shown, and below what CI servers cut off.
 const bodyLimit = 60 << 10
 
-// WriteJUnit writes one file with one testsuite a drill: a case for each phase, one for each check, and one for the verdict
+// junitLimit of one file, in bytes. Consumers refuse larger ones, GitLab at 30 MB.
+const junitLimit = 25_000_000
+
+// WriteJUnit writes one document with one testsuite a drill: a case for each phase, one for each check, and one for the verdict
 // itself, so that a drill that did not pass is never green. It keeps to what Jenkins, GitLab, GitHub's actions and Azure all read.
 //
 // Failed is a failure; unknown is an error; a skipped case says why.
 func WriteJUnit(w io.Writer, reports ...*Report) error {
-	doc := junitFile{Name: "restore-drill"}
+	suites, err := junitSuites(reports, math.MaxInt)
+	if err != nil {
+		return err
+	}
+	return writeJUnit(w, suites)
+}
+
+// WriteJUnitFiles writes the document to path. What is larger than consumers take goes on in files beside it: junit.xml, junit-2.xml and so on. Those of an
+// earlier, longer report are removed. It returns the files' paths.
+func WriteJUnitFiles(path string, reports ...*Report) ([]string, error) {
+	return writeJUnitFiles(path, junitLimit, reports)
+}
+
+func writeJUnitFiles(path string, limit int, reports []*Report) (paths []string, err error) {
+	suites, err := junitSuites(reports, limit)
+	if err != nil {
+		return nil, err
+	}
+	ext := filepath.Ext(path)
+	numbered := func(n int) string {
+		if n == 1 {
+			return path
+		}
+		return fmt.Sprintf("%s-%d%s", strings.TrimSuffix(path, ext), n, ext)
+	}
+	for first := true; first || len(suites) > 0; first = false {
+		n, size := 0, 0
+		for n < len(suites) && (n == 0 || size+suites[n].size <= limit-junitSlack) {
+			size += suites[n].size
+			n++
+		}
+		name := numbered(len(paths) + 1)
+		if err := Replace(name, func(w io.Writer) error { return writeJUnit(w, suites[:n]) }); err != nil {
+			return paths, err
+		}
+		paths, suites = append(paths, name), suites[n:]
+	}
+	for n := len(paths) + 1; ; n++ {
+		old, err := os.ReadFile(numbered(n))
+		if err != nil || !Ours(old) {
+			return paths, nil // nothing of an earlier report, or nothing of ours
+		}
+		if err := os.Remove(numbered(n)); err != nil {
+			return paths, fmt.Errorf("remove the older %s: %w", numbered(n), err)
+		}
+	}
+}
+
+// junitSuites of all drills. One that is longer than a file may be is several, with numbered names.
+func junitSuites(reports []*Report, limit int) (all []junitSuite, err error) {
 	given := map[string]bool{}
-	total := 0.0
 	for _, r := range reports {
 		if r == nil {
-			return errors.New("write junit: there is no report")
+			return nil, errors.New("write junit: there is no report")
 		}
 		s := suite(r, given)
-		doc.Suites = append(doc.Suites, s)
+		part := s
+		part.Cases = nil
+		head, err := xml.Marshal(part)
+		if err != nil {
+			return nil, fmt.Errorf("write junit: %w", err)
+		}
+		part.size = len(head) + junitSlack
+		for _, c := range s.Cases {
+			b, err := xml.Marshal(c)
+			if err != nil {
+				return nil, fmt.Errorf("write junit: %w", err)
+			}
+			if part.size+len(b)+junitSlack > limit-junitSlack && len(part.Cases) > 0 {
+				all = append(all, part.counted())
+				part.Name, part.Time = unique(given, s.Name+" (continued)", "%s %d"), junitSeconds(0)
+				part.Cases, part.size = nil, len(head)+junitSlack
+			}
+			part.Cases, part.size = append(part.Cases, c), part.size+len(b)+junitSlack
+		}
+		all = append(all, part.counted())
+	}
+	return all, nil
+}
+
+// junitSlack is more than the indentation of an element and of those in it.
+const junitSlack = 1 << 10
+
+// counted is the suite with the counts of its cases.
+func (s junitSuite) counted() junitSuite {
+	s.Tests, s.Failures, s.Errors, s.Skipped = len(s.Cases), 0, 0, 0
+	for _, c := range s.Cases {
+		switch {
+		case c.Failure != nil:
+			s.Failures++
+		case c.Error != nil:
+			s.Errors++
+		case c.Skipped != nil:
+			s.Skipped++
+		}
+	}
+	return s
+}
+
+func writeJUnit(w io.Writer, suites []junitSuite) error {
+	doc := junitFile{Name: "restore-drill", Suites: suites}
+	total := 0.0
+	for _, s := range suites {
 		doc.Tests += s.Tests
 		doc.Failures += s.Failures
 		doc.Errors += s.Errors
-		total += r.Drill.Seconds
+		took, err := strconv.ParseFloat(s.Time, 64)
+		if err != nil {
+			return fmt.Errorf("write junit: %w", err)
+		}
+		total += took
 	}
 	doc.Time = junitSeconds(total)
 	var b bytes.Buffer
@@ -64,6 +169,9 @@ type junitSuite struct {
 	Timestamp  string          `xml:"timestamp,attr"`
 	Properties []junitProperty `xml:"properties>property"`
 	Cases      []junitCase     `xml:"testcase"`
+
+	// size as it is written, at most, in bytes.
+	size int
 }
 
 type junitProperty struct {
@@ -133,22 +241,18 @@ func suite(r *Report, given map[string]bool) junitSuite {
 		}
 		reason = cut(line(reason), 4<<10)
 		body = cut(clean(body), bodyLimit)
-		s.Tests++
 		switch v {
 		case Passed:
 			c.Out = body
 		case Failed:
-			s.Failures++
 			c.Failure = &junitBody{reason, "failed", body}
 		case Skipped:
-			s.Skipped++
 			if reason == "" {
 				reason = "skipped without a reason"
 			}
 			c.Skipped = &junitSkip{reason}
 			c.Out = body
 		default:
-			s.Errors++
 			c.Error = &junitBody{reason, "unknown", body}
 		}
 		s.Cases = append(s.Cases, c)

@@ -44,9 +44,11 @@ type Summary struct {
 type Outcome struct {
 	Scenario string `json:"scenario"`
 	// Report is the path of the drill's own page, relative to the summary; absent when it left no report that can be read.
-	Report string   `json:"report,omitempty"`
-	Method string   `json:"method"`
-	Faults []string `json:"faults"`
+	Report string `json:"report,omitempty"`
+	// Provider that the clusters ran on.
+	Provider string   `json:"provider,omitempty"`
+	Method   string   `json:"method"`
+	Faults   []string `json:"faults"`
 	// Tool is what the backup tool last said of its restore, or else of its backup; absent when it said nothing.
 	Tool    string  `json:"tool,omitempty"`
 	Verdict Verdict `json:"verdict"`
@@ -63,14 +65,9 @@ type Outcome struct {
 	Seconds *float64 `json:"seconds,omitempty"`
 }
 
-// Read reads report.json from the directory of a drill.
+// Read reads report.json from the directory of a drill. One that is not as it was written there is an error.
 func Read(dir string) (*Report, error) {
-	f, err := os.Open(filepath.Join(dir, "report.json"))
-	if err != nil {
-		return nil, fmt.Errorf("read report: %w", err)
-	}
-	defer f.Close()
-	return ReadJSON(f)
+	return readFile(filepath.Join(dir, "report.json"))
 }
 
 // Missing stands in for the report of a drill that left none, or none that can be read: nothing is known of it.
@@ -87,7 +84,7 @@ func Summarize(drills ...*Report) *Summary {
 	var verdicts []Verdict
 	for _, r := range drills {
 		o := Outcome{
-			Scenario: r.Drill.Scenario, Method: r.Drill.Method, Faults: slices.Concat([]string{}, r.Drill.Faults), Tool: r.says(),
+			Scenario: r.Drill.Scenario, Provider: r.Drill.Provider, Method: r.Drill.Method, Faults: slices.Concat([]string{}, r.Drill.Faults), Tool: r.says(),
 			Verdict: r.Verdict, Reason: r.Reason, AsDeclared: r.Declared.AsDeclared, Mismatches: r.Declared.Mismatches,
 		}
 		if !r.missing() {
@@ -163,13 +160,13 @@ func WriteSummary(dir string, s *Summary, drills []*Report) ([]string, error) {
 	}{
 		{"index.html", func(w io.Writer) error { return WriteSummaryHTML(w, s) }},
 		{"summary.json", func(w io.Writer) error { return WriteSummaryJSON(w, s) }},
-		{"junit.xml", func(w io.Writer) error { return WriteJUnit(w, drills...) }},
 	} {
 		path := filepath.Join(dir, format.name)
 		paths = append(paths, path)
 		errs = append(errs, writeFile(path, format.write))
 	}
-	return paths, errors.Join(errs...)
+	files, err := WriteJUnitFiles(filepath.Join(dir, "junit.xml"), drills...)
+	return append(paths, files...), errors.Join(append(errs, err)...)
 }
 
 // WriteSummaryJSON writes summary.json, indented.
@@ -214,6 +211,9 @@ func WriteSummaryHTML(w io.Writer, s *Summary) error {
 	return err
 }
 
+// summaryHead begins the summary on a terminal.
+const summaryHead = "  drill"
+
 // WriteSummaryTerminal writes a line a drill, and the files in which the rest is. Colour only repeats what the words say.
 func WriteSummaryTerminal(w io.Writer, s *Summary, color bool, files ...string) error {
 	t := terminal{color: color}
@@ -221,7 +221,7 @@ func WriteSummaryTerminal(w io.Writer, s *Summary, color bool, files ...string) 
 	for _, o := range s.Drills {
 		width = max(width, len(o.Scenario))
 	}
-	t.text("  %s %s %s %s %s   %s\n", left("drill", width+2), left("verdict", 8), right("RTO", 10), right("RPO", 10), right("took", 12), "as declared")
+	t.text("%s%s %s %s %s %s   %s\n", summaryHead, left("", width-3), left("verdict", 8), right("RTO", 10), right("RPO", 10), right("took", 12), "as declared")
 	for _, o := range s.Drills {
 		declared := "yes"
 		if !o.AsDeclared {

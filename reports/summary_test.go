@@ -49,7 +49,7 @@ func TestSummary(t *testing.T) {
 	require.Equal(t, 21, *s.Drills[0].LostWrites)
 	require.Equal(t, "restore completed", s.Drills[1].Tool)
 	require.Equal(t, Outcome{
-		Scenario: "etcd-quorum-lost", Method: "etcd", Faults: []string{"etcd-quorum-lost"},
+		Scenario: "etcd-quorum-lost", Provider: "process", Method: "etcd", Faults: []string{"etcd-quorum-lost"},
 		Reason: "there is no report: the drill was not begun: interrupted",
 	}, s.Drills[3], "what is not known is absent")
 }

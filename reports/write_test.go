@@ -8,14 +8,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWriteAllLeavesThreeReportsAndNothingElse(t *testing.T) {
+func TestWriteAllLeavesThreeReportsAndTheirDigests(t *testing.T) {
 	dir := t.TempDir()
 	paths, err := WriteAll(dir, &Report{Schema: SchemaVersion})
 	require.NoError(t, err)
 	require.Len(t, paths, 3)
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	require.Len(t, entries, 3)
+	require.Len(t, entries, 4)
+	require.FileExists(t, filepath.Join(dir, "reports.sha256"))
 
 	_, err = WriteAll(filepath.Join(dir, "missing"), &Report{})
 	require.ErrorContains(t, err, "report.html")
