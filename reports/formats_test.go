@@ -11,10 +11,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
+	consumer "github.com/joshdk/go-junit"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/html"
 )
@@ -165,6 +167,105 @@ func TestJUnitTrouble(t *testing.T) {
 	require.EqualError(t, WriteJUnit(io.Discard, passedReport(), nil), "write junit: there is no report")
 	f := readJUnit(t, junit(t))
 	require.Empty(t, f.Suites)
+}
+
+// A consumer that others wrote sees the same names, states and reasons.
+func TestJUnitReadByAnother(t *testing.T) {
+	for name, reports := range map[string][]*Report{"several": several(), "verdicts": {verdictCases(Failed)}, "hostile": {hostileReport()}, "large": {largeReport(50_000, 5_000)}} {
+		t.Run(name, func(t *testing.T) {
+			b := junit(t, reports...)
+			suites, err := consumer.Ingest(b)
+			require.NoError(t, err)
+			ours := readJUnit(t, b)
+			require.Len(t, suites, len(ours.Suites))
+			for i, s := range suites {
+				want := ours.Suites[i]
+				require.Equal(t, want.Name, s.Name)
+				require.Equal(t, []int{want.Tests, want.Failures, want.Errors, want.Skipped}, []int{s.Totals.Tests, s.Totals.Failed, s.Totals.Error, s.Totals.Skipped})
+				require.Equal(t, reports[i].Verdict.String(), s.Properties["verdict"])
+				for j, c := range s.Tests {
+					w := want.Cases[j]
+					require.Equal(t, w.Name, c.Name)
+					require.Equal(t, w.Class, c.Classname)
+					state, message := consumer.StatusPassed, ""
+					switch {
+					case w.Failure != nil:
+						state, message = consumer.StatusFailed, w.Failure.Message
+					case w.Error != nil:
+						state, message = consumer.StatusError, w.Error.Message
+					case w.Skipped != nil:
+						state, message = consumer.StatusSkipped, w.Skipped.Message
+					}
+					require.Equal(t, state, c.Status, c.Name)
+					require.Equal(t, message, c.Message, c.Name)
+				}
+			}
+		})
+	}
+}
+
+// What is larger than a consumer takes goes on in further files: no case is lost, none comes twice, and no name either.
+func TestJUnitIsSplit(t *testing.T) {
+	const limit = 600_000
+	long := failedReport()
+	for i := range 60 {
+		long.Checks = append(long.Checks, Check{Name: fmt.Sprintf("check-%d", i), Verdict: Failed, Reason: strings.Repeat("<", 3000), Findings: []Finding{{Verdict: Failed, Message: strings.Repeat("&", 20_000)}}})
+	}
+	drills := []*Report{passedReport(), long, failedReport(), long, unknownReport()}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "junit.xml")
+	files, err := writeJUnitFiles(path, limit, drills)
+	require.NoError(t, err)
+	require.Greater(t, len(files), 10)
+	require.Equal(t, filepath.Join(dir, "junit-2.xml"), files[1])
+	whole := map[string]bool{}
+	for _, s := range readJUnit(t, junit(t, drills...)).Suites {
+		for _, c := range s.Cases {
+			whole[c.Class+" "+c.Name] = true
+		}
+	}
+	suites := map[string]bool{}
+	seconds := 0.0
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(b), limit, file)
+		f := readJUnit(t, b)
+		tests, failures := 0, 0
+		for _, s := range f.Suites {
+			require.False(t, suites[s.Name], s.Name)
+			suites[s.Name] = true
+			took, err := strconv.ParseFloat(s.Time, 64)
+			require.NoError(t, err)
+			seconds += took
+			tests += s.Tests
+			failures += s.Failures
+			require.Len(t, s.Cases, s.Tests)
+			require.Equal(t, "2026-11-20T09:30:00", s.Timestamp)
+			for _, c := range s.Cases {
+				key := c.Class + " " + c.Name
+				require.True(t, whole[key], "%s comes twice, or is not in the whole", key)
+				delete(whole, key)
+			}
+		}
+		require.Equal(t, []int{tests, failures}, []int{f.Tests, f.Failures})
+	}
+	require.Empty(t, whole)
+	require.InDelta(t, 4*17.84+12.63, seconds, 0.01)
+
+	// A shorter report leaves nothing of the longer one behind, and nothing of anybody else's goes.
+	foreign := filepath.Join(dir, fmt.Sprintf("junit-%d.xml", len(files)+1))
+	require.NoError(t, os.WriteFile(foreign, []byte("<testsuites/>"), 0o600))
+	files, err = WriteJUnitFiles(path, passedReport())
+	require.NoError(t, err)
+	require.Equal(t, []string{path}, files)
+	left, err := filepath.Glob(filepath.Join(dir, "*"))
+	require.NoError(t, err)
+	require.Equal(t, []string{foreign, path}, left)
+
+	require.NoError(t, os.WriteFile(path, []byte("<testsuites/>"), 0o600))
+	_, err = WriteJUnitFiles(path, passedReport())
+	require.ErrorContains(t, err, "it is there and is no report of restore-drill's")
 }
 
 // What others read is validated with what others wrote: Jenkins' schema for the file, Surefire's for each suite.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -60,7 +61,7 @@ func writeSummaryMarkdown(w io.Writer, form markdownForm, s *Summary, drills []*
 	m := &markdown{markdownForm: form}
 	m.add(markdownMark)
 	m.add("## %s %s: %s\n\n%s, in %s. %s\n", icon(s.Verdict), capital(s.Verdict.String()), plural(len(s.Drills), "drill"), prose(s.Tally()), seconds(s.Seconds), prose(s.Declaration()))
-	m.table([]string{"drill", "verdict", "RTO", "RPO", "lost writes", "took", "as declared"}, "::---::", len(s.Drills), "drill", func(i int) []string {
+	m.table([]string{"drill", "verdict", "RTO", "RPO", "lost writes", "took", "as declared"}, "--::::-", len(s.Drills), "drill", func(i int) []string {
 		o := s.Drills[i]
 		lost, declared := "-", "yes"
 		if o.LostWrites != nil {
@@ -76,9 +77,11 @@ func writeSummaryMarkdown(w io.Writer, form markdownForm, s *Summary, drills []*
 			continue
 		}
 		if m.b.Len() > m.room()-2<<10 {
+			m.cut = true
 			m.more(len(drills)-i, "drill", "of which some may not have passed; each has a report of its own")
 			break
 		}
+		m.add("\n")
 		m.drill(r, "###")
 	}
 	return m.flush(w)
@@ -332,7 +335,10 @@ var escapes = strings.NewReplacer(
 // wordJoiner keeps a sign and what follows together, is not seen, and makes no mention or reference of them.
 const wordJoiner = "\u2060"
 
-// prose is text of one line that is no markup, wherever it stands but at the beginning of a line.
+// block is what begins a list, a heading or a rule where it begins a line.
+var block = regexp.MustCompile(`^([0-9]*)([-+=#.)])`)
+
+// prose is text of one line that is no markup, wherever it stands.
 func prose(s string) string {
 	s = line(s)
 	var b strings.Builder
@@ -344,7 +350,7 @@ func prose(s string) string {
 			b.WriteString(wordJoiner)
 		}
 	}
-	return escapes.Replace(b.String())
+	return block.ReplaceAllString(escapes.Replace(b.String()), `$1\$2`)
 }
 
 // code is a name as a code span, to be copied: no markup in it has a meaning, and nobody is mentioned.

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"fmt"
 	"io"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -31,9 +28,6 @@ Exit code: 0 the report was written, whatever its verdict; 64 it cannot be read;
 		Example: "  restore-drill report drills-of-today --format markdown >> \"$GITHUB_STEP_SUMMARY\"\n  restore-drill report drills-of-today/etcd-data-lost --format comment -o comment.md",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if !slices.Contains(reports.Formats, format) {
-				return fmt.Errorf("unknown --format %q (want %s)", format, strings.Join(reports.Formats, ", "))
-			}
 			set, err := reports.Open(args[0])
 			if err != nil {
 				return err
@@ -52,7 +46,7 @@ Exit code: 0 the report was written, whatever its verdict; 64 it cannot be read;
 			})
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "text", "what to render: "+strings.Join(reports.Formats, ", "))
+	oneOf(cmd.Flags(), &format, "format", "", "what to render", reports.Formats...)
 	cmd.Flags().StringVarP(&file, "output", "o", "", "file to write; without it, stdout")
 	return cmd
 }
