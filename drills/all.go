@@ -49,9 +49,11 @@ func Check(ctx context.Context, provider clusters.Provider, all ...*Loaded) erro
 			}
 			errs = append(errs, err)
 		}
+		nodeImage, kind, err := kindOf(&s.Spec)
+		errs = append(errs, err)
 		source := clusters.Spec{
 			Version: s.Spec.Cluster.Version, EtcdMembers: s.Spec.Cluster.EtcdMembers, Encryption: s.Spec.Cluster.Encryption,
-			Images: images(l, methods),
+			Nodes: s.Spec.Cluster.Nodes, NodeImage: nodeImage, Kind: kind, Images: images(l, methods),
 		}
 		errs = append(errs, provider.Check(ctx, source))
 		if restored := s.Spec.Restore; restored.Version != source.Version {

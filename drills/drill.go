@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 
 	"github.com/restore-drill/restore-drill/drills/backups"
 	"github.com/restore-drill/restore-drill/drills/checks"
@@ -178,6 +179,9 @@ func prepare(o Options) (*drill, error) {
 		d.probes = append(d.probes, compiled)
 	}
 	if _, err := fixtures.LoadManifests(manifests(d.Scenario, d.Path)); err != nil {
+		errs = append(errs, err)
+	}
+	if _, _, err := kindOf(d.spec); err != nil {
 		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -734,12 +738,23 @@ func (d *drill) clusterSpec(name string) clusters.Spec {
 	if name == "restored" {
 		members, version = d.spec.Restore.EtcdMembers, d.spec.Restore.Version
 	}
+	nodeImage, kind, _ := kindOf(d.spec) // what is wrong with it was told when the drill was prepared
 	return clusters.Spec{
+		NodeImage: nodeImage, Kind: kind,
 		Name: name, DrillID: d.id, LogDir: filepath.Join(d.Dir, evidence.LogsDir, name),
 		Version: version, EtcdMembers: members, Nodes: d.spec.Cluster.Nodes,
 		Encryption: d.spec.Cluster.Encryption, AuditLog: d.spec.Cluster.AuditLog, Images: images(&Loaded{Scenario: d.Scenario, Path: d.Path}, methods),
 		StartTimeout: d.spec.Cluster.StartTimeout.Duration, Ran: d.ran, Progress: d.note,
 	}
+}
+
+// kindOf is what the scenario says of its clusters in kind's own terms.
+func kindOf(s *scenarios.Spec) (nodeImage string, kind *v1alpha4.Cluster, err error) {
+	if s.Cluster.Kind == nil {
+		return "", nil, nil
+	}
+	kind, err = clusters.ParseKindConfig(s.Cluster.Kind.Config)
+	return s.Cluster.Kind.NodeImage, kind, err
 }
 
 // takeBackup takes the nth backup of a layer, and records what the tool says of that.

@@ -4,7 +4,11 @@
 // To add a scenario, put one YAML file beside this one (or under sabotage/, if it must come out failed or unknown).
 package scenarios
 
-import "go.yaml.in/yaml/v3"
+import (
+	"encoding/json"
+
+	"go.yaml.in/yaml/v3"
+)
 
 // APIVersion and Kind head every scenario file.
 const (
@@ -85,7 +89,7 @@ type Cluster struct {
 	Version string `json:"version,omitempty"`
 	// EtcdMembers is 1 (the default) or 3.
 	EtcdMembers int `json:"etcdMembers,omitempty"`
-	// Nodes is the number of simulated nodes; default 3.
+	// Nodes is the number of nodes, default 3: simulated ones or, on a provider whose nodes are machines, the control-plane node and its workers.
 	Nodes int `json:"nodes,omitempty"`
 	// Encryption at rest of Secrets: secretbox or aescbc; absent for none.
 	Encryption string `json:"encryption,omitempty"`
@@ -93,6 +97,16 @@ type Cluster struct {
 	AuditLog bool `json:"auditLog,omitempty"`
 	// StartTimeout bounds the start of a cluster; default 5m.
 	StartTimeout *Duration `json:"startTimeout,omitempty"`
+	// Kind sets what only the provider kind knows; other providers take no notice.
+	Kind *KindCluster `json:"kind,omitempty"`
+}
+
+// KindCluster is what a cluster of the provider kind is made of.
+type KindCluster struct {
+	// NodeImage is the image of every node; default kindest/node:VERSION. It has to hold that version.
+	NodeImage string `json:"nodeImage,omitempty"`
+	// Config is further configuration in kind's own terms, the fields of kind.x-k8s.io/v1alpha4: nodes, extraMounts, kubeadmConfigPatches, networking.
+	Config json.RawMessage `json:"config,omitempty"`
 }
 
 // Seed is the workload that the drill has to bring back.

@@ -125,7 +125,7 @@ func TestDefaultsLeaveAlone(t *testing.T) {
 	zero, half, seed := 0, 0.5, int64(0)
 	d := func(d time.Duration) *Duration { return &Duration{d} }
 	require.Equal(t, Objectives{RPO: d(0), LostWrites: &zero, Fidelity: "etcd"}, s.Spec.Objectives)
-	require.Equal(t, Cluster{"v1.37.0", 3, 1, "aescbc", true, d(90 * time.Second)}, s.Spec.Cluster)
+	require.Equal(t, Cluster{"v1.37.0", 3, 1, "aescbc", true, d(90 * time.Second), nil}, s.Spec.Cluster)
 	require.Equal(t, Seed{Workloads: []string{}, Objects: &zero, Kinds: []string{"Secret"}, Size: "512B", RandomSeed: &seed, Manifests: []string{"a.yaml"}}, s.Spec.Seed)
 	require.Equal(t, Ledger{&half, d(250 * time.Millisecond), d(0)}, s.Spec.Ledger)
 	require.Equal(t, Restore{Into: IntoFresh, Version: "v1.37.0", EtcdMembers: 1, Timeout: d(time.Hour)}, s.Spec.Restore)

@@ -7,10 +7,12 @@ package clusters
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io/fs"
 	"time"
 
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 
 	"github.com/restore-drill/restore-drill/internal/place"
 	"github.com/restore-drill/restore-drill/internal/shell"
@@ -41,6 +43,8 @@ type Tools struct {
 	// Network is the container engine's network that the clusters' machines are on: what runs for a drill in a container joins it. Empty where
 	// clusters have no machines.
 	Network string
+	// NodeImage is what machines are made of, whatever a scenario says; empty for what it says.
+	NodeImage string
 }
 
 // Machines tells whether the clusters' nodes are machines, which run what their pods say.
@@ -55,6 +59,9 @@ func (s Spec) ran(ctx context.Context, where string, argv ...string) {
 		s.Ran(ctx, where, shell.Join(argv...))
 	}
 }
+
+// ErrUnsupported is wrapped by the error of a provider that cannot make such a cluster, wherever it runs.
+var ErrUnsupported = errors.New("this provider does not make such a cluster")
 
 // Spec says what cluster to make.
 type Spec struct {
@@ -73,6 +80,10 @@ type Spec struct {
 	// Encryption at rest: secretbox, aescbc or empty.
 	Encryption string
 	AuditLog   bool
+	// NodeImage and Kind are for the provider kind: the image that the machines are made of, by default kindest/node:VERSION, and further
+	// configuration of the cluster in kind's own terms; nil for none.
+	NodeImage string
+	Kind      *v1alpha4.Cluster
 	// Images that the drill's pods run. A provider with machines brings them there from the local engine, so that nothing is pulled; its Check names
 	// the one that is not there, and the command that brings it.
 	Images []string

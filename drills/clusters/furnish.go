@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -112,6 +113,19 @@ func (c *processCluster) furnish(m *pki.Material, encryption []byte) error {
 		delete(flags, "encryption-provider-config")
 	}
 	return nil
+}
+
+// readMaterial takes authorities and keys, and the encryption configuration where there is one.
+func readMaterial(from fs.FS) (*pki.Material, []byte, error) {
+	material, errKeys := pki.Read(from)
+	encryption, err := pki.ReadFile(from, encryptionCfg)
+	if errors.Is(err, fs.ErrNotExist) {
+		encryption, err = nil, nil
+	}
+	if err == nil && encryption != nil {
+		err = checkEncryption(encryption)
+	}
+	return material, encryption, errors.Join(errKeys, err)
 }
 
 // ciphers for encryption at rest.

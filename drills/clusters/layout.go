@@ -154,6 +154,11 @@ func (c *processCluster) apiServerFlags() map[string]string {
 // is away for a moment. They also lift its client's own limits, which are set for large clusters with many components beside one another.
 func elected(flags map[string]string) map[string]string {
 	flags["kube-api-qps"], flags["kube-api-burst"] = "1000", "1000"
+	return patient(flags)
+}
+
+// patient are the flags of such a component that give it time to renew its lease.
+func patient(flags map[string]string) map[string]string {
 	flags["leader-elect"], flags["leader-elect-lease-duration"], flags["leader-elect-renew-deadline"] = "true", "40s", "30s"
 	return flags
 }

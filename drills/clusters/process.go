@@ -295,15 +295,8 @@ func (c *processCluster) layIn(from fs.FS) error {
 	if slices.ContainsFunc(c.components, func(p *place.Process) bool { return p.Identity() != "" }) {
 		return errors.New("it has been started: its components hold the old material")
 	}
-	material, errKeys := pki.Read(from)
-	encryption, err := pki.ReadFile(from, encryptionCfg)
-	if errors.Is(err, fs.ErrNotExist) {
-		encryption, err = nil, nil
-	}
-	if err == nil && encryption != nil {
-		err = checkEncryption(encryption)
-	}
-	if err := errors.Join(errKeys, err); err != nil {
+	material, encryption, err := readMaterial(from)
+	if err != nil {
 		return err
 	}
 	return c.furnish(material, encryption)

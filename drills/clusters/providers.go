@@ -15,6 +15,7 @@ var providers = map[string]func(Tools) Provider{
 	DefaultProvider: func(t Tools) Provider {
 		return NewProcess(ProcessOptions{Toolchain: t.Toolchain, StateRoot: t.StateRoot})
 	},
+	"kind": NewKind,
 }
 
 // Providers are the names of all providers, sorted.

@@ -70,7 +70,7 @@ func (c *processCluster) start(ctx context.Context, reached func(mark, how strin
 			return err
 		}
 		store := c.Store()
-		resolution, err := c.watch(ctx, "etcd to answer a linearizable read", store.TLS, prefix(store.Endpoints, "/readyz"), http.StatusOK)
+		resolution, err := c.spec.watch(ctx, "etcd to answer a linearizable read", store.TLS, prefix(store.Endpoints, "/readyz"), http.StatusOK)
 		if err != nil {
 			return err
 		}
@@ -79,12 +79,12 @@ func (c *processCluster) start(ctx context.Context, reached func(mark, how strin
 		return nil
 	})
 	g.Go(func() error {
-		resolution, err := c.watch(ctx, "the API server to answer", admin, []string{config.Host + "/api/v1/namespaces?limit=1"}, http.StatusOK)
+		resolution, err := c.spec.watch(ctx, "the API server to answer", admin, []string{config.Host + "/api/v1/namespaces?limit=1"}, http.StatusOK)
 		if err != nil {
 			return err
 		}
 		mark(evidence.MarkAPIServing, "a list of namespaces by an administrator was answered 200", resolution)
-		resolution, err = c.watch(ctx, "the API server to be ready", admin, []string{config.Host + "/readyz?verbose"}, http.StatusOK)
+		resolution, err = c.spec.watch(ctx, "the API server to be ready", admin, []string{config.Host + "/readyz?verbose"}, http.StatusOK)
 		if err != nil {
 			return err
 		}
@@ -95,7 +95,7 @@ func (c *processCluster) start(ctx context.Context, reached func(mark, how strin
 		// Controllers that come too early are refused, and wait longer than they would have had to: their roles come with the store or, in a
 		// new cluster, shortly after the API server serves. And kube-controller-manager ends when the API server is not healthy within 10 s.
 		// Source: Kubernetes, cmd/kube-controller-manager/app/controllermanager.go, WaitForAPIServer
-		_, err := c.watch(ctx, "the API server to be healthy for controllers", controllers, []string{config.Host + "/healthz"}, http.StatusOK)
+		_, err := c.spec.watch(ctx, "the API server to be healthy for controllers", controllers, []string{config.Host + "/healthz"}, http.StatusOK)
 		if err != nil {
 			return err
 		}
@@ -119,7 +119,7 @@ func (c *processCluster) startStore(ctx context.Context, members []*place.Proces
 		if i == len(members)-1 {
 			break
 		}
-		if _, err := c.watch(ctx, member.Name()+" to answer its peers", c.Store().TLS, []string{c.members[i].PeerURL + "/version"}, http.StatusOK); err != nil {
+		if _, err := c.spec.watch(ctx, member.Name()+" to answer its peers", c.Store().TLS, []string{c.members[i].PeerURL + "/version"}, http.StatusOK); err != nil {
 			return err
 		}
 	}
@@ -142,7 +142,7 @@ func (c *processCluster) startAll(ctx context.Context, components []*place.Proce
 
 // watch asks the URLs in turn until one is answered with a status that is wanted. The resolution is by how much an earlier question could have
 // had that answer earlier: the time between the last question that had not, and the one that had.
-func (c *processCluster) watch(ctx context.Context, what string, config *tls.Config, urls []string, wanted ...int) (resolution time.Duration, err error) {
+func (s Spec) watch(ctx context.Context, what string, config *tls.Config, urls []string, wanted ...int) (resolution time.Duration, err error) {
 	// HTTP/1: a member's peer port agrees to HTTP/2 and does not speak it.
 	transport := &http.Transport{TLSClientConfig: config.Clone(), MaxIdleConnsPerHost: 1}
 	transport.TLSClientConfig.NextProtos = nil
@@ -177,7 +177,7 @@ func (c *processCluster) watch(ctx context.Context, what string, config *tls.Con
 		case <-ctx.Done():
 			cause := context.Cause(ctx)
 			if errors.Is(cause, context.DeadlineExceeded) {
-				return 0, fmt.Errorf("waited %s for %s: %w; last: %w", c.spec.StartTimeout, what, cause, last)
+				return 0, fmt.Errorf("waited %s for %s: %w; last: %w", s.StartTimeout, what, cause, last)
 			}
 			return 0, cause
 		case <-tick.C:

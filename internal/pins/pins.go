@@ -22,5 +22,4 @@ import (
 	_ "sigs.k8s.io/e2e-framework/pkg/envconf"
 	_ "sigs.k8s.io/e2e-framework/pkg/features"
 	_ "sigs.k8s.io/e2e-framework/support"
-	_ "sigs.k8s.io/kind/pkg/cluster"
 )
