@@ -31,8 +31,13 @@ func Load(nameOrPath string) (*Loaded, error) {
 	if err != nil {
 		return nil, err
 	}
+	return l, l.parse()
+}
+
+// parse the text, and check what it names.
+func (l *Loaded) parse() (err error) {
 	if l.Scenario, err = scenarios.Parse(l.Path, l.Text, Vocabulary()); err != nil {
-		return nil, err
+		return err
 	}
 	for _, named := range l.Scenario.Spec.Faults {
 		if f, err := faults.New(named); err == nil && faults.NeedsMachines(f) {
@@ -40,12 +45,10 @@ func Load(nameOrPath string) (*Loaded, error) {
 		}
 	}
 	if err := scenarios.CheckFiles(l.Scenario, l.Path); err != nil {
-		return nil, err
+		return err
 	}
-	if _, err := fixtures.LoadManifests(manifests(l.Scenario, l.Path)); err != nil {
-		return nil, err
-	}
-	return l, nil
+	_, err = fixtures.LoadManifests(manifests(l.Scenario, l.Path))
+	return err
 }
 
 // manifests of the user's own, whose paths are relative to the scenario's.
