@@ -19,6 +19,7 @@ const module = "github.com/restore-drill/restore-drill/"
 var mayImport = map[string][]string{
 	"cmd":             {"drills", "drills/clusters", "scenarios", "reports", "internal/toolchain", "internal/progress", "internal/evidence", "internal/graph", "internal/bundle"},
 	"drills":          {"drills/clusters", "drills/backups", "drills/faults", "drills/checks", "scenarios", "reports", "fixtures", "internal"},
+	"drills/e2e":      {"drills", "drills/clusters", "scenarios", "reports", "internal"},
 	"drills/checks":   {"scenarios", "reports", "internal"},
 	"drills/faults":   {"drills/backups", "drills/clusters", "scenarios", "fixtures", "internal"},
 	"drills/backups":  {"drills/clusters", "scenarios", "fixtures", "internal"},
@@ -58,6 +59,14 @@ func TestLayersCanFail(t *testing.T) {
 		violations(module+"internal/census", []string{"fmt", module + "drills/checks", module + "internal/evidence"}))
 	require.Equal(t, []string{"drills/checks may not import drills/clusters"},
 		violations(module+"drills/checks", []string{module + "drills/clusters", module + "reports"}))
+}
+
+// TestWeight holds that who uses the program, or drills in Go tests, does not carry a framework that only drills/e2e is about.
+func TestWeight(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", module+"cmd/restore-drill", module+"drills").Output()
+	require.NoError(t, err)
+	require.Contains(t, string(out), "k8s.io/client-go/rest\n", "go list saw too little")
+	require.NotContains(t, string(out), "sigs.k8s.io/e2e-framework")
 }
 
 func violations(path string, imports []string) (all []string) {

@@ -18,8 +18,5 @@ import (
 	_ "gocloud.dev/blob/memblob"
 	_ "gocloud.dev/blob/s3blob"
 	_ "sigs.k8s.io/controller-runtime/pkg/client"
-	_ "sigs.k8s.io/e2e-framework/pkg/env"
-	_ "sigs.k8s.io/e2e-framework/pkg/envconf"
-	_ "sigs.k8s.io/e2e-framework/pkg/features"
-	_ "sigs.k8s.io/e2e-framework/support"
+	_ "sigs.k8s.io/kind/pkg/cluster"
 )
