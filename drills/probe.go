@@ -170,6 +170,8 @@ func (p *probe) ask(ctx context.Context, c clusters.Cluster) (string, error) {
 		return p.askLogin(ctx, c.Config())
 	case p.Token != nil:
 		return p.askToken(ctx, c.Config())
+	case p.NeedsMachines():
+		return p.askInside(ctx, c.Config())
 	}
 	return "", fmt.Errorf("probe %s asks nothing", p.Name)
 }

@@ -295,7 +295,7 @@ func (d *decoder) parameters(path string, fault Fault, prototype any) {
 }
 
 // probeKinds are the keys of which a probe sets one.
-var probeKinds = []string{"cel", "get", "command", "create", "login", "token"}
+var probeKinds = []string{"cel", "get", "command", "create", "login", "token", "http", "dns", "exec", "identity"}
 
 func (d *decoder) probe(path string, p Probe, names map[string]int, i int, cel func(string) error) {
 	if d.sound(path + ".name") {
@@ -316,6 +316,9 @@ func (d *decoder) probe(path string, p Probe, names map[string]int, i int, cel f
 		d.wrong(path, "asks nothing: set one of %s", strings.Join(probeKinds, ", "))
 	case len(asked) > 1:
 		d.wrong(path, "sets %s: set only one of %s", strings.Join(asked, " and "), strings.Join(probeKinds, ", "))
+	}
+	if d.sound(path+".exec") && (p.Exec.Pod == "") == (p.Exec.Selector == "") {
+		d.wrong(path+".exec", "set one of pod and selector: it says where the command runs")
 	}
 	if object := path + ".create.object"; d.sound(object) {
 		metadata, _ := p.Create.Object["metadata"].(map[string]any)

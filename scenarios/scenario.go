@@ -205,8 +205,8 @@ type Restore struct {
 	Timeout *Duration `json:"timeout,omitempty"`
 }
 
-// A Probe is a question to the restored cluster; exactly one of cel, get, command, create, login and token is set. The service is restored when
-// every probe passes.
+// A Probe is a question to the restored cluster; exactly one of cel, get, command, create, login, token, http, dns, exec and identity is set. The
+// service is restored when every probe passes. The last four are asked by pods: where nodes are simulated they are left out, and the report says so.
 type Probe struct {
 	// Name in the report; a DNS label.
 	Name string `json:"name"`
@@ -222,6 +222,19 @@ type Probe struct {
 	Login *LoginProbe `json:"login,omitempty"`
 	// Token is a client outside the cluster, and passes when the token that it was given before the failure still lets it in.
 	Token *TokenProbe `json:"token,omitempty"`
+	// HTTP asks a Service for a page, from a pod, and passes on status 200.
+	HTTP *HTTPProbe `json:"http,omitempty"`
+	// DNS asks the cluster's DNS for a Service, from a pod, and passes when that gives the address that the Service has.
+	DNS *DNSProbe `json:"dns,omitempty"`
+	// Exec runs a command in a pod, and passes on exit code 0.
+	Exec *ExecProbe `json:"exec,omitempty"`
+	// Identity asks every pod of a StatefulSet who it is, and passes when each has its own name, its own volume and its own entry in the cluster's DNS.
+	Identity *IdentityProbe `json:"identity,omitempty"`
+}
+
+// NeedsMachines tells whether pods have to run for it to be answered.
+func (p Probe) NeedsMachines() bool {
+	return p.HTTP != nil || p.DNS != nil || p.Exec != nil || p.Identity != nil
 }
 
 // CELProbe evaluates Expression over the variable `object` (one object, when name is set) or `items` (a list).
@@ -270,6 +283,42 @@ type TokenProbe struct {
 	Namespace string `json:"namespace"`
 	// Secret that the token was read from.
 	Secret string `json:"secret"`
+}
+
+// HTTPProbe goes the way that a client in the cluster goes: by the Service's name, and through its address.
+type HTTPProbe struct {
+	Namespace string `json:"namespace"`
+	Service   string `json:"service"`
+	Port      int    `json:"port"`
+	// Path of the page; default /.
+	Path string `json:"path,omitempty"`
+	// Contains is a text that the page must hold; absent for any page.
+	Contains string `json:"contains,omitempty"`
+}
+
+// DNSProbe asks for SERVICE.NAMESPACE.svc.cluster.local.
+type DNSProbe struct {
+	Namespace string `json:"namespace"`
+	Service   string `json:"service"`
+}
+
+// ExecProbe is a command in a container, without a shell; one of pod and selector says in which.
+type ExecProbe struct {
+	Namespace string `json:"namespace"`
+	Pod       string `json:"pod,omitempty"`
+	// Selector of labels, for example app=web; every running pod that it selects is asked, and there has to be one.
+	Selector string `json:"selector,omitempty"`
+	// Container; default the pod's first.
+	Container string   `json:"container,omitempty"`
+	Argv      []string `json:"argv"`
+}
+
+// IdentityProbe asks as many pods as the StatefulSet has replicas.
+type IdentityProbe struct {
+	Namespace   string `json:"namespace"`
+	StatefulSet string `json:"statefulSet"`
+	// File on each pod's volume, in which its name stands.
+	File string `json:"file"`
 }
 
 // Expect declares the outcome.

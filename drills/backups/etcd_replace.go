@@ -87,9 +87,15 @@ func (r *etcdRestore) moveAside(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range stopped {
+	for i, c := range stopped {
 		if err := c.Kill(ctx); err != nil {
 			return err
+		}
+		if machined, on := r.target.(clusters.Machined); on {
+			if err := setAside(ctx, machined.Machines()[i], c.DataDir()); err != nil {
+				return fmt.Errorf("move the data of %s aside: %w", c.Name(), err)
+			}
+			continue
 		}
 		err := os.Rename(c.DataDir(), filepath.Join(r.target.StateDir(), "replaced-"+c.Name()))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -97,6 +103,12 @@ func (r *etcdRestore) moveAside(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// setAside moves a directory on a machine out of the way, if it is there.
+func setAside(ctx context.Context, m clusters.Machine, dir string) error {
+	_, err := m.Exec(ctx, nil, "bash", "-c", `! test -e "$0" || mv "$0" "$0.replaced"`, dir)
+	return err
 }
 
 func (r *etcdRestore) membersOfTarget() (all []clusters.Component, err error) {

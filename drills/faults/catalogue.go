@@ -23,6 +23,11 @@ func Catalogue() map[string]func() Fault {
 		func() Fault { return &Nothing{} },
 		func() Fault { return &NamespaceDeleted{Namespace: "shop"} },
 
+		func() Fault { return &MachineDeleted{} },
+		func() Fault { return &PKIDeleted{} },
+		func() Fault { return &ManifestsDeleted{} },
+		func() Fault { return &CutOff{} },
+
 		func() Fault { return &StoreObjectRemoved{"velero-backup.json"} },
 		func() Fault { return &StoreObjectDamaged{"NAME.tar.gz", 50} },
 		func() Fault { return &StoreStopped{} },

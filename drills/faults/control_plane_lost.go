@@ -2,11 +2,7 @@ package faults
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-
-	"github.com/restore-drill/restore-drill/drills/clusters"
 )
 
 // ControlPlaneLost is the loss of every control-plane machine: a zone that burns, or an account that is deleted. All components are killed
@@ -32,18 +28,7 @@ func (*ControlPlaneLost) Inject(ctx context.Context, s *Scene) error {
 	if err := each(ctx, s.Source.Components(), kill); err != nil {
 		return err
 	}
-	return loseData(s.Source.Components())
-}
-
-// loseData of stopped components.
-func loseData(components []clusters.Component) error {
-	var errs []error
-	for _, c := range components {
-		if c.DataDir() != "" {
-			errs = append(errs, os.RemoveAll(c.DataDir()))
-		}
-	}
-	return errors.Join(errs...)
+	return loseData(ctx, s.Source, s.Source.Components())
 }
 
 // Visible when nothing takes a connection.
@@ -51,7 +36,7 @@ func (*ControlPlaneLost) Visible(ctx context.Context, s *Scene) (Sighting, error
 	if s.Source == nil {
 		return Sighting{}, errNoSource
 	}
-	api, err := refuses(ctx, s.Source.Config().Host)
+	api, err := refusesOn(ctx, s.Source, 0, apiServerPort, s.Source.Config().Host)
 	if err != nil {
 		return Sighting{}, err
 	}

@@ -53,8 +53,8 @@ func (f *EtcdCorrupted) Inject(ctx context.Context, s *Scene) error {
 	if err := each(ctx, all, kill); err != nil {
 		return err
 	}
-	for _, m := range all {
-		if _, err := etcd.DamagePages(m.DataDir(), f.Pages, s.Rand); err != nil {
+	for i, m := range all {
+		if err := damagePages(ctx, s.Source, i, m.DataDir(), f.Pages, s.Rand); err != nil {
 			return err
 		}
 	}

@@ -29,7 +29,7 @@ func (*EtcdDataLost) Inject(ctx context.Context, s *Scene) error {
 	if err := each(ctx, lost, kill); err != nil {
 		return err
 	}
-	return loseData(lost)
+	return loseData(ctx, s.Source, lost)
 }
 
 // Visible when no member is left that takes a connection.

@@ -36,7 +36,7 @@ func (*EtcdQuorumLost) Inject(ctx context.Context, s *Scene) error {
 	if err := each(ctx, lost, kill); err != nil {
 		return err
 	}
-	return loseData(lost)
+	return loseData(ctx, s.Source, lost)
 }
 
 // Visible when so many members take no connection that the one that is left has no quorum: what it answers, and when, depends on how long it

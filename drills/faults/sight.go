@@ -33,13 +33,53 @@ func refuses(ctx context.Context, server string) (bool, error) {
 	return false, fmt.Errorf("tell whether %s takes connections: %w", u.Host, err)
 }
 
+// Ports of a control-plane machine.
+const (
+	apiServerPort = 6443
+	etcdPort      = 2379
+)
+
+// refusesOn is refuses for a server on the nth control-plane machine of a cluster that has machines: what the drill connects to itself is the engine's
+// forwarding, which takes connections as long as the machine is there.
+func refusesOn(ctx context.Context, c clusters.Cluster, n int, port int, server string) (bool, error) {
+	m, on := controlPlaneMachine(c, n)
+	if !on {
+		return refuses(ctx, server)
+	}
+	_, err := m.Exec(ctx, nil, "bash", "-c", fmt.Sprintf("exec 3<>/dev/tcp/127.0.0.1/%d", port))
+	switch {
+	case err == nil:
+		return false, nil
+	case strings.Contains(err.Error(), "Connection refused"):
+		return true, nil
+	}
+	return false, fmt.Errorf("tell whether port %d of machine %s takes connections: %w", port, m.Name(), err)
+}
+
+// controlPlaneMachine is the nth machine of the control plane that is there; false where nodes are no machines, or that one is gone.
+func controlPlaneMachine(c clusters.Cluster, n int) (clusters.Machine, bool) {
+	machined, ok := c.(clusters.Machined)
+	if !ok {
+		return nil, false
+	}
+	for _, m := range machined.Machines() {
+		if m.ControlPlane() {
+			if n == 0 {
+				return m, true
+			}
+			n--
+		}
+	}
+	return nil, false
+}
+
 // refusing counts the etcd members that refuse connections, all asked at the same time.
 func refusing(ctx context.Context, c clusters.Cluster) (n, all int, err error) {
 	endpoints := c.Store().Endpoints
 	refused, errs := make([]bool, len(endpoints)), make([]error, len(endpoints))
 	var wg sync.WaitGroup
 	for i, endpoint := range endpoints {
-		wg.Go(func() { refused[i], errs[i] = refuses(ctx, endpoint) })
+		wg.Go(func() { refused[i], errs[i] = refusesOn(ctx, c, i, etcdPort, endpoint) })
 	}
 	wg.Wait()
 	for _, r := range refused {

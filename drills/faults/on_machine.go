@@ -1,0 +1,57 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/restore-drill/restore-drill/drills/clusters"
+)
+
+// controlPlane is the machine that the source's control plane runs on, or ran on: false when it is gone.
+func (s *Scene) controlPlane() (clusters.Machine, bool, error) {
+	if s.Source == nil {
+		return nil, false, errNoSource
+	}
+	if _, ok := s.Source.(clusters.Machined); !ok {
+		return nil, false, errors.New("the source cluster has no machines: its nodes are simulated")
+	}
+	m, there := controlPlaneMachine(s.Source, 0)
+	return m, there, nil
+}
+
+// onControlPlane runs a command on that machine, which has to be there.
+func (s *Scene) onControlPlane(ctx context.Context, argv ...string) (string, error) {
+	m, there, err := s.controlPlane()
+	if err != nil {
+		return "", err
+	}
+	if !there {
+		return "", errors.New("the control-plane machine of the source cluster is gone")
+	}
+	out, err := m.Exec(ctx, nil, argv...)
+	return strings.TrimSpace(string(out)), err
+}
+
+// existing counts which of the paths, globs too, are there on the control-plane machine.
+func (s *Scene) existing(ctx context.Context, paths ...string) (int, error) {
+	out, err := s.onControlPlane(ctx, "bash", "-c", "shopt -s nullglob dotglob; for f in "+strings.Join(paths, " ")+"; do test -e $f && echo $f; done; true")
+	if err != nil {
+		return 0, fmt.Errorf("look for %s: %w", strings.Join(paths, ", "), err)
+	}
+	return len(strings.Fields(out)), nil
+}
+
+// stopsServing adds to a sighting of missing files that the API server refuses connections: without that, nobody would have noticed yet.
+func (s *Scene) stopsServing(ctx context.Context, what string, left int) (Sighting, error) {
+	refused, err := refusesOn(ctx, s.Source, 0, apiServerPort, s.Source.Config().Host)
+	if err != nil {
+		return Sighting{}, err
+	}
+	takes := map[bool]string{true: "refuses", false: "takes"}[refused]
+	if left > 0 {
+		return Sighting{Detail: fmt.Sprintf("%d files are in %s, and the API server %s connections", left, what, takes)}, nil
+	}
+	return Sighting{Visible: refused, Detail: fmt.Sprintf("no file is in %s, and the API server %s connections", what, takes)}, nil
+}
