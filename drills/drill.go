@@ -109,6 +109,8 @@ type drill struct {
 	// layers are restored in this order; the first is spec.backup's.
 	layers []*layer
 	probes []*probe
+	// unasked probes need machines, which the provider does not make.
+	unasked []string
 	// key digests values in the evidence. It is never written anywhere, so a digest cannot be guessed backwards.
 	key []byte
 
@@ -174,6 +176,10 @@ func prepare(o Options) (*drill, error) {
 		d.faults = append(d.faults, fault{Fault: made, after: f.After})
 	}
 	for _, p := range d.spec.Probes {
+		if p.NeedsMachines() && !o.Provider.Tools().Machines() {
+			d.unasked = append(d.unasked, p.Name)
+			continue
+		}
 		compiled, err := compileProbe(p)
 		errs = append(errs, err)
 		d.probes = append(d.probes, compiled)
@@ -502,6 +508,10 @@ func (d *drill) awaitService(ctx context.Context) error {
 			return reach(evidence.MarkIdentity, "TokenReview of a token minted before the failure", func(ctx context.Context) error { return d.canary.authenticate(ctx, cfg) })
 		})
 	}
+	probing, stop := context.WithCancel(ctx)
+	defer stop()
+	var early errgroup.Group
+	early.Go(func() error { return d.keepProbing(probing) })
 	g.Go(func() error {
 		err := reach(evidence.MarkControllers, "leader leases are held anew, and a Deployment made after the restore is available",
 			func(ctx context.Context) error { return d.canary.rollOut(ctx, cfg, d.inPlace()) })
@@ -512,7 +522,9 @@ func (d *drill) awaitService(ctx context.Context) error {
 		return reach(evidence.MarkWorkloads, "watch, once controllers had converged: every workload has what it asks for",
 			func(ctx context.Context) error { return fixtures.WaitReady(ctx, cfg, nil) })
 	})
-	if err := g.Wait(); err != nil {
+	err := g.Wait()
+	stop()
+	if err := errors.Join(err, early.Wait()); err != nil {
 		return err
 	}
 	last := d.rec.Now()
@@ -584,6 +596,9 @@ func (d *drill) survey(ctx context.Context) error {
 		if l.RestoresStore() {
 			g.Go(d.step(gctx, "verify artifact again", "the restore must have left it as it was", func() error { return l.artifact.Verify(gctx) }))
 		}
+	}
+	if machined, ok := d.restored.(clusters.Machined); ok {
+		g.Go(d.step(gctx, "machines", "compare what runs on each with what the API says", func() error { return d.readMachines(gctx, machined) }))
 	}
 	if !d.inPlace() {
 		g.Go(d.step(gctx, "freshness", "tell the two clusters apart", func() error { return d.identifyRestored(gctx) }))

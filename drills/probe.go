@@ -124,6 +124,9 @@ func (d *drill) probeAll(ctx context.Context, c clusters.Cluster) (bool, error) 
 		})
 	}
 	wg.Wait()
+	if ctx.Err() != nil {
+		return false, context.Cause(ctx) // what was answered to a question that was taken back is no answer
+	}
 	var failed []string
 	for _, r := range results {
 		if err := d.rec.Append(evidence.ProbesFile, r); err != nil {
@@ -141,6 +144,22 @@ func (d *drill) probeAll(ctx context.Context, c clusters.Cluster) (bool, error) 
 		return false, err
 	}
 	return true, nil
+}
+
+// probeInterval between two rounds of probes while the restored cluster is still coming up.
+const probeInterval = time.Second
+
+// keepProbing asks all probes in rounds, until ctx ends: the report shows when each passed for the first time, and whether it went on to. What they
+// answer so early decides nothing. That of a store that was restored may be what the backup said.
+func (d *drill) keepProbing(ctx context.Context) error {
+	for {
+		if _, err := d.probeAll(ctx, d.restored); errors.As(err, new(harnessError)) {
+			return err
+		}
+		if wait(ctx, probeInterval) != nil {
+			return nil
+		}
+	}
 }
 
 // learn has every probe answered once more by the cluster that is about to be lost. What credentials are now is what the world outside goes on

@@ -10,7 +10,9 @@ import (
 	"net/url"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/shirou/gopsutil/v4/mem"
@@ -139,6 +141,9 @@ func (d *drill) header(versions map[string]string) evidence.Header {
 		Provider: d.Provider.Name(), RunBy: d.Version, Started: d.rec.Started(),
 		OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(),
 		Versions: versions, Limits: d.Provider.Limits(), Facts: map[string]string{"go": runtime.Version()},
+	}
+	if h.Machines = d.Provider.Tools().Machines(); len(d.unasked) > 0 {
+		h.Limits = append(slices.Clone(h.Limits), fmt.Sprintf("Probes that are asked by pods were left out, since no pod runs: %s.", strings.Join(d.unasked, ", ")))
 	}
 	if m, err := mem.VirtualMemory(); err == nil {
 		h.MemoryBytes = int64(m.Total)

@@ -223,10 +223,14 @@ func (r *etcdRestore) run(ctx context.Context) error {
 	started := r.step(starting, "start the control plane", "the store, the API server, and the controllers once the store is tidied", func(ctx context.Context) error {
 		return r.target.Start(ctx, func(mark, how string, resolution time.Duration) {
 			r.Reached(mark, how, resolution)
-			if mark == evidence.MarkStoreServing {
-				if unfit = r.tidy(ctx); unfit != nil {
-					stop()
-				}
+			switch mark {
+			case evidence.MarkStoreServing:
+				unfit = r.tidy(ctx)
+			case evidence.MarkAPIReady:
+				unfit = r.retireNodes(ctx)
+			}
+			if unfit != nil {
+				stop()
 			}
 		})
 	})

@@ -2,10 +2,15 @@ package checks
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/restore-drill/restore-drill/internal/evidence"
 	"github.com/restore-drill/restore-drill/reports"
+	"github.com/restore-drill/restore-drill/scenarios"
 )
+
+// asks tells whether a probe is asked at all: where nodes are simulated, no pod can.
+func (run *Run) asks(p scenarios.Probe) bool { return run.Header.Machines || !p.NeedsMachines() }
 
 // Clusters that a probe asks.
 const (
@@ -25,6 +30,10 @@ var probesCheck = Check{
 			skipped(c, "the scenario declares no probe")
 			return
 		}
+		if !slices.ContainsFunc(declared, run.asks) {
+			skipped(c, "every probe of the scenario is asked by pods, and the nodes of provider %s are simulated", run.Header.Provider)
+			return
+		}
 		c.Evidence = []string{evidence.ProbesFile}
 		results, err := evidence.ReadLines[evidence.ProbeResult](run.Dir, evidence.ProbesFile)
 		if err != nil {
@@ -34,6 +43,11 @@ var probesCheck = Check{
 		var parts []reports.Check
 		for _, d := range declared {
 			p := reports.Probe{Name: d.Name}
+			if !run.asks(d) {
+				p.Verdict, p.Detail = reports.Skipped, "not asked: pods have to run for it, and the nodes are simulated"
+				r.Probes = append(r.Probes, p)
+				continue
+			}
 			before := false
 			var last *evidence.ProbeResult
 			for i, result := range results {

@@ -71,6 +71,11 @@ var etcdProfile = profile{
 			name: "the-drill-itself", because: "the drill made it after the restore, to see whether the cluster works",
 			source: "restore-drill", namespace: ledger.Namespace, label: "restoredrill.io/drill", classes: []string{extraClass},
 		},
+		{
+			name: "the-drill-itself", because: "the drill's probes have a pod of their own in each cluster, which no restore has to bring back",
+			source: "restore-drill", resources: []string{"pods"}, namespace: ledger.Namespace, label: "restoredrill.io/drill", names: []string{"restore-drill-probe"},
+			classes: []string{lostClass, changedClass},
+		},
 	},
 	keys: []keyRule{
 		{"/registry/events/**", "events expire by themselves"},

@@ -17,6 +17,7 @@
 //	probes.jsonl          ProbeResult, every attempt
 //	apis.json             APIs: which of the source's the restored cluster's version of Kubernetes does not serve, where the versions differ
 //	drift.json            Drift: what lived against what Git says, for the method manifests
+//	machines.json         Machines: what runs on each machine, against what the API says
 //	tool-*.json           ToolResult: what the backup tool says of one of its operations
 //	artifacts/NAME/       one backup each: artifact.json and the method's own files, 0600 in 0700
 //	logs/CLUSTER/*.log    component logs
@@ -53,6 +54,7 @@ const (
 	APIsFile         = "apis.json"
 	InformerFile     = "informer.json"
 	ProbesFile       = "probes.jsonl"
+	MachinesFile     = "machines.json"
 	ArtifactsDir     = "artifacts"
 	LogsDir          = "logs"
 )
@@ -78,7 +80,9 @@ type Header struct {
 	MemoryBytes  int64             `json:"memoryBytes"`
 	Versions     map[string]string `json:"versions"`
 	Facts        map[string]string `json:"facts,omitempty"`
-	// Limits are what the provider cannot show.
+	// Machines says that the clusters' nodes are machines, on which pods run.
+	Machines bool `json:"machines,omitempty"`
+	// Limits are what the provider, and the drill on it, cannot show.
 	Limits []string `json:"limits"`
 }
 
@@ -413,6 +417,37 @@ type CRDTrouble struct {
 	Dropped []string `json:"dropped,omitempty"`
 	// Undecided says what else stood in the way, so that the definition was not asked.
 	Undecided string `json:"undecided,omitempty"`
+}
+
+// Machines is what was found on the machines of the restored cluster, and what its API said of them at the same time.
+type Machines struct {
+	// Waited is for how long differences were given time to go away, in seconds: a pod that ends is gone from the API first.
+	Waited float64 `json:"waited"`
+	// Machines that are there, and the names of all Nodes in the API.
+	Machines []Machine `json:"machines"`
+	Nodes    []string  `json:"nodes"`
+}
+
+// A Machine is one node: what its container runtime says, and what the API says of it.
+type Machine struct {
+	Name string `json:"name"`
+	// Error is why it could not be asked.
+	Error string `json:"error,omitempty"`
+	// Kubelet is the state of its unit in the init system's word: active.
+	Kubelet string `json:"kubelet,omitempty"`
+	// Registered says that there is a Node of its name, and Ready what that says of itself.
+	Registered bool `json:"registered"`
+	Ready      bool `json:"ready"`
+	// Running pods in the container runtime, and Bound ones in the API that are to run there.
+	Running []MachinePod `json:"running"`
+	Bound   []MachinePod `json:"bound"`
+}
+
+// A MachinePod is one pod, by the UID under which the kubelet runs it: that of a static pod is the one in its manifest.
+type MachinePod struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	UID       string `json:"uid"`
 }
 
 // Freshness holds what tells one cluster from another.
