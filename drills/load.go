@@ -166,6 +166,7 @@ func Vocabulary() scenarios.Vocabulary {
 		KubernetesVersions: toolchain.KubernetesVersions,
 		Kinds:              fixtures.GeneratedKinds(),
 		CEL:                CheckCEL,
+		Controls:           reports.ControlNames(),
 		Sources:            faults.Sources(),
 	}
 	for name, fault := range faults.Catalogue() {

@@ -117,6 +117,8 @@ type Report struct {
 	Artifacts []Artifact `json:"artifacts"`
 	// Environment: versions and host.
 	Environment Environment `json:"environment"`
+	// Controls are those that the scenario names, with what this run supports evidence for, and what it does not show.
+	Controls []Control `json:"controls,omitempty"`
 	// Limits are what this provider and this run cannot show.
 	Limits []string `json:"limits"`
 	// Logs are the last lines of components that died or refused.
@@ -556,4 +558,31 @@ type Environment struct {
 type LogExcerpt struct {
 	Component string   `json:"component"`
 	Lines     []string `json:"lines"`
+}
+
+// A Control of a framework, such as SOC 2, that the scenario names. The run supports evidence for statements about it; whether the control is
+// met is for an auditor to say.
+type Control struct {
+	ID        string `json:"id"`
+	Framework string `json:"framework"`
+	// Source is the edition of the framework that the mapping was made for.
+	Source string `json:"source"`
+	Title  string `json:"title"`
+	// Supports are the statements that this run supports evidence for; none unless the drill passed.
+	Supports []ControlStatement `json:"supports"`
+	// NotSupported are the others, each with the reason.
+	NotSupported []ControlStatement `json:"notSupported"`
+	// DoesNotShow is what belongs to the control, and no drill can show.
+	DoesNotShow []string `json:"doesNotShow"`
+}
+
+// A ControlStatement is something that a run can be evidence for.
+type ControlStatement struct {
+	// ID is the control's and the number of the statement in our mapping: soc2:A1.2/1.
+	ID   string `json:"id"`
+	Says string `json:"says"`
+	// Checks that it rests on.
+	Checks []string `json:"checks"`
+	// Because says why it is not supported; empty when it is.
+	Because string `json:"because,omitempty"`
 }

@@ -115,7 +115,7 @@ func readSummary(name string) (*Summary, error) {
 }
 
 // Formats that a Set is rendered in, by name.
-var Formats = []string{"text", "json", "junit", "html", "markdown", "comment"}
+var Formats = []string{"text", "json", "junit", "html", "markdown", "comment", "oscal"}
 
 // Render writes a set in one of the Formats. JUnit is one file, however long; see JUnitFiles.
 func Render(w io.Writer, format string, s *Set) error {
@@ -133,6 +133,8 @@ func Render(w io.Writer, format string, s *Set) error {
 			return WriteSummaryMarkdown(w, s.Summary, s.Reports)
 		case "comment":
 			return WriteSummaryComment(w, s.Summary, s.Reports)
+		case "oscal":
+			return errors.New("write OSCAL: assessment results are of one drill: name its own directory")
 		}
 	}
 	switch format {
@@ -148,6 +150,8 @@ func Render(w io.Writer, format string, s *Set) error {
 		return WriteMarkdown(w, s.Reports[0])
 	case "comment":
 		return WriteComment(w, s.Reports[0])
+	case "oscal":
+		return WriteOSCAL(w, s.Reports[0])
 	}
 	return fmt.Errorf("unknown format %q (want %s)", format, strings.Join(Formats, ", "))
 }
@@ -155,7 +159,7 @@ func Render(w io.Writer, format string, s *Set) error {
 // Ours tells whether a file was written by this package, and so may be written anew.
 func Ours(b []byte) bool {
 	head := b[:min(len(b), 4<<10)]
-	for _, mark := range []string{`"schema": "restoredrill.io/`, `<testsuites name="restore-drill"`, "· restore-drill</title>", strings.TrimSpace(markdownMark)} {
+	for _, mark := range []string{`"schema": "restoredrill.io/`, `<testsuites name="restore-drill"`, `"title": "Restore drill `, "· restore-drill</title>", strings.TrimSpace(markdownMark)} {
 		if bytes.Contains(head, []byte(mark)) {
 			return true
 		}

@@ -106,7 +106,7 @@ func TestOpenTrouble(t *testing.T) {
 	}
 	_, err := Open(filepath.Join(t.TempDir(), "nowhere"))
 	require.ErrorIs(t, err, os.ErrNotExist)
-	require.ErrorContains(t, Render(io.Discard, "pdf", &Set{Reports: []*Report{passedReport()}}), `unknown format "pdf" (want text, json, junit, html, markdown, comment)`)
+	require.ErrorContains(t, Render(io.Discard, "pdf", &Set{Reports: []*Report{passedReport()}}), `unknown format "pdf" (want text, json, junit, html, markdown, comment, oscal)`)
 }
 
 // What is not ours stays; what is, in whatever format, may be written anew.
@@ -115,8 +115,13 @@ func TestReplace(t *testing.T) {
 	require.NoError(t, err)
 	several, err := Open(set(t))
 	require.NoError(t, err)
+	one.Reports[0].Controls = MapControls(one.Reports[0], []string{"cis:11.5"})
 	for _, s := range []*Set{one, several} {
 		for _, format := range Formats {
+			if format == "oscal" && s == several {
+				require.ErrorContains(t, Render(io.Discard, format, s), "assessment results are of one drill")
+				continue
+			}
 			file := filepath.Join(t.TempDir(), "out")
 			for range 2 {
 				require.NoError(t, Replace(file, func(w io.Writer) error { return Render(w, format, s) }), format)

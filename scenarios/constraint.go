@@ -93,6 +93,7 @@ func constraints(v Vocabulary) map[string]constraint {
 		"Restore.version":       {words: v.KubernetesVersions, what: "Kubernetes version"},
 		"Restore.etcdMembers":   members,
 		"Restore.timeout":       positive,
+		"Spec.controls":         {words: v.Controls, what: "control"},
 		"Probe.name":            label,
 		"CELProbe.apiVersion":   {pattern: version, like: "version or group/version, such as v1 or apps/v1"},
 		"GetProbe.path":         {pattern: apiPath, like: "a path that begins with /"},

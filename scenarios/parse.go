@@ -31,8 +31,8 @@ type Vocabulary struct {
 	// Faults maps the name of each to a pointer to its parameters: a struct, filled with their defaults. If it has a method
 	// Validate() error, that is asked once the parameters are read.
 	Faults map[string]any
-	// Checks, backup Methods, Workloads, Kinds of generated objects and KubernetesVersions by name.
-	Checks, Methods, Workloads, Kinds, KubernetesVersions []string
+	// Checks, backup Methods, Workloads, Kinds of generated objects, KubernetesVersions and Controls by name.
+	Controls, Checks, Methods, Workloads, Kinds, KubernetesVersions []string
 	// CEL tells what is wrong with a probe's expression.
 	CEL func(expression string) error
 	// Sources are the Go files that declare the faults. Their doc comments are the descriptions in the JSON Schema.

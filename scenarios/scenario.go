@@ -64,6 +64,9 @@ type Spec struct {
 	Restore Restore `json:"restore,omitempty"`
 	// Probes are what the restored service must answer before it counts as restored.
 	Probes []Probe `json:"probes,omitempty"`
+	// Controls of frameworks that the drill is to be evidence for, such as soc2:A1.2. The report says what a passed run supports of each, and what it
+	// does not show.
+	Controls []string `json:"controls,omitempty"`
 	// Expect declares how the drill comes out. A scenario that says nothing expects the tool to complete and every check to pass.
 	Expect Expect `json:"expect,omitempty"`
 }

@@ -50,6 +50,7 @@ func example() Vocabulary {
 		Workloads:          []string{"standard", "none"},
 		Kinds:              []string{"ConfigMap", "Secret", "ServiceAccount", "Widget"},
 		KubernetesVersions: []string{"v1.35.4", "v1.36.3", "v1.37.0"},
+		Controls:           []string{"soc2:A1.2", "soc2:A1.3", "dora:11"},
 		CEL: func(expression string) error {
 			if strings.Contains(expression, "==") {
 				return nil

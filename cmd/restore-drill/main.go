@@ -163,7 +163,7 @@ func (a *app) root(name string) *cobra.Command {
 	oneOf(flags, &a.progress, "progress", "", "progress on stderr", progress.Styles...)
 	oneOf(flags, &a.colors, "color", "", "colors: auto is on a terminal, unless NO_COLOR is set", "auto", "always", "never")
 	root.AddCommand(a.runCommand(), a.judgeCommand(), a.graphCommand(), a.evidenceCommand(), a.planCommand(), a.explainCommand(), a.scenarioCommand(), a.toolchainCommand(), a.cleanupCommand(), a.manCommand(), a.versionCommand())
-	root.AddCommand(a.reportCommand())
+	root.AddCommand(a.reportCommand(), a.metricsCommand())
 	rename(root, root.DisplayName())
 	if err := errors.Join(root.MarkPersistentFlagDirname("bin-dir"), completed(root)); err != nil {
 		panic(err) // the tree is part of the program

@@ -21,6 +21,7 @@ func (a *app) reportCommand() *cobra.Command {
   html      one page that needs no network
   markdown  for the summary of a CI step, up to 1 MiB
   comment   for a pull request, up to 65,536 characters
+  oscal     assessment results of NIST's OSCAL, of one drill whose scenario names controls
 
 A report that was changed after it was written, or is of another schema version, is refused. A file is only written anew if it is a report of ours.
 

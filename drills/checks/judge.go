@@ -36,6 +36,7 @@ func Judge(dir, version string) (*reports.Report, error) {
 	}
 	r.Objectives = run.reportObjectives(r.Checks)
 	run.conclude(r)
+	r.Controls = reports.MapControls(r, run.Scenario.Spec.Controls)
 	r.Declared = run.declared(r)
 	return r, nil
 }

@@ -192,7 +192,7 @@ func collect(dir fs.FS) (files []string, err error) {
 			if d.IsDir() {
 				return fs.SkipDir
 			}
-		case d.IsDir() || rendered[name] != nil:
+		case d.IsDir() || isReport(name):
 		case !writable(name):
 			errs = append(errs, fmt.Errorf("pack %q: its name cannot be written into %s", name, ManifestFile))
 		case !d.Type().IsRegular():
@@ -213,6 +213,12 @@ func collect(dir fs.FS) (files []string, err error) {
 // writable tells whether sha256sum, and a terminal, take a name for what it is.
 func writable(name string) bool {
 	return !strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' || r == '\\' })
+}
+
+// isReport tells whether a file is a report, or goes with one.
+func isReport(name string) bool {
+	further, err := path.Match("junit-*.xml", name)
+	return rendered[name] != nil || name == "reports.sha256" || further && err == nil
 }
 
 // inBackup tells whether a path is what a backup itself holds: secrets, and much of it. What describes a backup is not.
@@ -262,15 +268,10 @@ func outside(dir, file string) error {
 
 // undisputed tells that a report.json in the run directory, if there is one, has the verdict that the evidence gives.
 func undisputed(dir string, r *reports.Report) error {
-	f, err := os.Open(filepath.Join(dir, "report.json"))
+	said, err := reports.Read(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	said, err := reports.ReadJSON(f)
 	if err != nil {
 		return fmt.Errorf("%w (restore-drill judge %s writes it anew from the evidence)", err, dir)
 	}

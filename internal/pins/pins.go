@@ -5,9 +5,8 @@ package pins
 
 import (
 	_ "github.com/chromedp/chromedp"
-	_ "github.com/prometheus/client_golang/prometheus/push"
-	_ "github.com/prometheus/common/expfmt"
 	_ "github.com/vmware-tanzu/velero/pkg/apis/velero/v2alpha1"
+	_ "github.com/vmware-tanzu/velero/pkg/install"
 	_ "go.opentelemetry.io/contrib/exporters/autoexport"
 	_ "go.opentelemetry.io/contrib/propagators/autoprop"
 	_ "go.opentelemetry.io/otel"
