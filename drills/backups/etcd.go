@@ -219,23 +219,24 @@ func (r *etcdRestore) run(ctx context.Context) error {
 	}
 	starting, stop := context.WithCancel(ctx)
 	defer stop()
-	var unfit error
+	var unfit, unretired error // the calls may overlap
 	started := r.step(starting, "start the control plane", "the store, the API server, and the controllers once the store is tidied", func(ctx context.Context) error {
 		return r.target.Start(ctx, func(mark, how string, resolution time.Duration) {
 			r.Reached(mark, how, resolution)
 			switch mark {
 			case evidence.MarkStoreServing:
-				unfit = r.tidy(ctx)
+				if unfit = r.tidy(ctx); unfit != nil {
+					stop()
+				}
 			case evidence.MarkAPIReady:
-				unfit = r.retireNodes(ctx)
-			}
-			if unfit != nil {
-				stop()
+				if unretired = r.retireNodes(ctx); unretired != nil {
+					stop()
+				}
 			}
 		})
 	})
-	if unfit != nil {
-		return unfit
+	if err := errors.Join(unfit, unretired); err != nil {
+		return err
 	}
 	if started != nil {
 		return started
