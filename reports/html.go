@@ -3,53 +3,83 @@ package reports
 import (
 	"bytes"
 	"crypto/sha256"
-	_ "embed"
+	"embed"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"html/template"
 	"io"
 	"reflect"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Bounds keep the page small and quick whatever a drill found. What is left off is counted, and is in report.json.
 const (
-	maxDetailed = 300   // unexpected differences with their fields
-	maxNamed    = 3_000 // unexpected differences by name only
-	maxAllowed  = 30    // expected differences of one rule
-	maxFields   = 30    // fields of one difference
-	maxOpen     = 6     // differences that are unfolded
-	maxFindings = 50    // findings of one check
-	maxAccess   = 300   // access differences
+	maxFindings = 50 // findings of one check
+	maxNext     = 12 // things to do
+	maxFrom     = 3  // findings that each of them names
+	maxAccess   = 1_000
 	maxSteps    = 400
+	maxFiles    = 50 // files of one backup
 	maxLogLines = 200
 	maxValue    = 1 << 10  // bytes of a text within a table
 	maxScenario = 64 << 10 // bytes of the scenario
 	quietKinds  = 12       // kinds without differences are folded when there are more
 )
 
-//go:embed report.html.tmpl
-var pageSource string
+//go:embed page
+var pageFiles embed.FS
 
-//go:embed report.css
-var pageStyle string
-
-// policy of a page: it may use its own style sheet and inline icons, and nothing else. It runs no script and asks nothing of any network.
-func policy(style string) string {
-	sum := sha256.Sum256([]byte(style))
-	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; img-src data:; base-uri 'none'; form-action 'none'"
+func pageFile(name string) string {
+	b, err := pageFiles.ReadFile("page/" + name)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
 }
 
-var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
-	"seconds": seconds,
-	"figure":  figure,
-	"margin":  marginText,
-	"bytes":   bytesText,
-	"plural":  plural,
-	"tally":   tally,
+var (
+	pageStyle  = pageFile("page.css")
+	pageScript = pageFile("page.js")
+)
+
+// A frame is what any page begins with. It holds its own style sheet and script, and its policy lets it use those and nothing else: the page asks
+// nothing of any network, and reads the same without the script.
+type frame struct {
+	Title  string
+	Icon   template.URL
+	Style  template.CSS
+	Script template.JS
+	Policy string
+}
+
+func newFrame(title string, v Verdict, styles ...string) frame {
+	style := strings.Join(styles, "")
+	return frame{
+		Title: title, Icon: favicon(v), Style: template.CSS(style), Script: template.JS(pageScript),
+		Policy: fmt.Sprintf("default-src 'none'; style-src '%s'; script-src '%s'; img-src data:; base-uri 'none'; form-action 'none'", sourceHash(style), sourceHash(pageScript)),
+	}
+}
+
+// sourceHash names an inline source in a Content-Security-Policy.
+func sourceHash(source string) string {
+	sum := sha256.Sum256([]byte(source))
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+var pageTemplates = template.Must(template.New("").Funcs(template.FuncMap{
+	"seconds":    seconds,
+	"figure":     figure,
+	"margin":     marginText,
+	"resolution": resolutionText,
+	"bytes":      bytesText,
+	"plural":     plural,
+	"tally":      tally,
 	"declaration": func(p *page) string {
 		return declaration(p.Report)
 	},
@@ -59,19 +89,17 @@ var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
 		}
 		return fmt.Sprintf("%.0f %%", 100*part/whole)
 	},
-	"clock": func(t time.Time) string { return t.UTC().Format("15:04:05.000") },
-	"day":   func(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04:05 UTC") },
-	"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"join":  strings.Join,
-	"inc":   func(i int) int { return i + 1 },
-	"value": func(s string) string { return cut(s, maxValue) },
-	"object": func(namespace, name string) string {
-		if namespace == "" {
-			return name
-		}
-		return namespace + "/" + name
-	},
-}).Parse(pageSource))
+	"clock":       func(t time.Time) string { return t.UTC().Format("15:04:05.000") },
+	"day":         func(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04:05 UTC") },
+	"iso":         func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"join":        strings.Join,
+	"inc":         func(i int) int { return i + 1 },
+	"value":       func(s string) string { return cut(s, maxValue) },
+	"brief":       func(s string) string { return short(line(s), 300) },
+	"sentence":    sentence,
+	"object":      objectName,
+	"sinceStatus": sinceStatus,
+}).ParseFS(pageFiles, "page/*.tmpl"))
 
 // WriteHTML writes the report as one page that holds everything it needs, works without scripts and network, and prints.
 func WriteHTML(w io.Writer, r *Report) error {
@@ -79,7 +107,7 @@ func WriteHTML(w io.Writer, r *Report) error {
 		return errors.New("write html: there is no report")
 	}
 	var b bytes.Buffer
-	if err := pageTemplate.Execute(&b, newPage(r)); err != nil {
+	if err := pageTemplates.ExecuteTemplate(&b, "report.tmpl", newPage(r)); err != nil {
 		return fmt.Errorf("write html: %w", err)
 	}
 	_, err := w.Write(b.Bytes())
@@ -88,39 +116,52 @@ func WriteHTML(w io.Writer, r *Report) error {
 
 // A page is a report as it is shown: bounded, cleaned, and with the pictures' geometry.
 type page struct {
+	frame
 	*Report
-	Style  template.CSS
-	Policy string
-	Icon   template.URL
 
 	Word      string // the verdict, with a capital
 	Meaning   string // and what it means for the backup
+	Statuses  []string
+	Nav       []navLink
 	Next      []nextStep
+	MoreNext  int
 	Bullets   []bullet
 	Timeline  *picture
 	Network   *network
 	Waterfall []fall
 	Marks     []markRow
 	Checks    []checkView
-	Kinds     []KindRow // with something to see
-	Quiet     []KindRow // without
-	Sum       KindRow
-	Detailed  []differenceView
-	Named     []namedGroup
-	Unnamed   int
-	Allowed   []allowedGroup
+	Writes    accountView
+	Layered   []layerView
+	Kinds     []kindView // with something to see
+	Quiet     []kindView // without
+	Sum       kindView
+	differences
+	Asked    []probeView
+	StruckAt string // per cent of the drill; empty when the failure was not seen
+	Kept     []artifactView
+	Excerpts []excerptView
 	// Judged are the checks by name: a section without data says what became of its check.
 	Judged map[string]Check
 	// Left off lists that are bounded.
 	MoreAccess, MoreSteps int
+
+	// anchors that are taken. They are made of what they lead to, so that a link to an entry holds as long as the entry is the same.
+	anchors map[string]bool
 }
 
-type nextStep struct{ Anchor, Subject, Next string }
+// A navLink leads to a section. Mark is the verdict of the checks that it is about; empty for none.
+type navLink struct{ ID, Text, Mark, Count string }
 
-type bullet struct {
-	Objective
-	Bar, Tick string // per cent of the width; empty when there is none
+// A nextStep is one thing to do, and the findings that ask for it.
+type nextStep struct {
+	Verdict Verdict
+	Do      string
+	From    []subject
+	More    int
 }
+
+type subject struct{ Anchor, Subject string }
 
 type fall struct {
 	Interval
@@ -129,55 +170,50 @@ type fall struct {
 
 type markRow struct {
 	Mark
-	After string // since the failure
-	Key   bool   // it begins or ends a measurement
+	Anchor string
+	After  string // since the failure
+	Key    bool   // it begins or ends a measurement
 }
 
 type checkView struct {
 	Check
+	Anchor   string
+	Open     bool
+	Findings []findingView
+}
+
+type findingView struct {
+	Finding
 	Anchor string
-	Open   bool
 }
 
-type differenceView struct {
-	Difference
-	Open bool
-	More int
+type accountView struct {
+	Ledger  *Ledger
+	Picture *writesPicture
 }
 
-type namedGroup struct {
-	Resource string
-	Names    []string
+type layerView struct {
+	Layer
+	Writes accountView
 }
 
-type allowedGroup struct {
-	Rule, Because string
-	Count, More   int
-	Differences   []differenceView
+type artifactView struct {
+	Artifact
+	Anchor string
+	More   int
 }
 
 func newPage(full *Report) *page {
-	p := &page{Style: template.CSS(pageStyle), Policy: policy(pageStyle), Judged: map[string]Check{}}
 	r := *full
-	p.Report = &r
+	p := &page{Report: &r, Judged: map[string]Check{}, anchors: map[string]bool{}, Statuses: []string{"failed", "unknown", "passed", "skipped", "expected"}}
 
 	// Bound first, then clean what is left: a page costs what it shows.
-	var unexpected, expected []Difference
+	var all []Difference
 	if r.Fidelity != nil {
 		f := *r.Fidelity
-		for _, d := range f.Differences {
-			if d.Class == "expected" {
-				expected = append(expected, d)
-			} else {
-				unexpected = append(unexpected, d)
-			}
-		}
-		f.Differences = nil
+		all, f.Differences = f.Differences, nil
 		r.Fidelity = &f
 	}
-	detailed := unexpected[:min(len(unexpected), maxDetailed)]
-	named := unexpected[len(detailed):min(len(unexpected), maxDetailed+maxNamed)]
-	p.Unnamed = len(unexpected) - len(detailed) - len(named)
 	if r.Dependencies != nil {
 		r.Dependencies = r.Dependencies.bound()
 	}
@@ -199,24 +235,11 @@ func newPage(full *Report) *page {
 	r.Scenario = cut(r.Scenario, maxScenario)
 	r = readable(r)
 
-	p.Icon, p.Word, p.Meaning = favicon(r.Verdict), capital(r.Verdict.String()), meaning(r.Verdict)
-	anchors := map[string]bool{}
-	for _, c := range r.Checks {
-		v := checkView{c, unique(anchors, "check-"+slug(c.Name), "%s-%d"), c.Verdict == Failed || c.Verdict == Unknown}
-		p.Checks = append(p.Checks, v)
-		p.Judged[c.Name] = c
-		for _, f := range c.Findings {
-			if f.Next != "" && f.Verdict != Passed && len(p.Next) < 12 {
-				p.Next = append(p.Next, nextStep{v.Anchor, f.Subject, f.Next})
-			}
-		}
-	}
+	p.Word, p.Meaning = capital(r.Verdict.String()), meaning(r.Verdict)
+	p.frame = newFrame(fmt.Sprintf("%s: %s · restore-drill", p.Word, r.Drill.Scenario), r.Verdict, pageStyle)
+	p.checks()
 	for _, o := range r.Objectives {
-		p.Bullets = append(p.Bullets, newBullet(o))
-	}
-	p.Timeline = newPicture(&r)
-	if r.Dependencies != nil {
-		p.Network = newNetwork(r.Dependencies)
+		p.Bullets = append(p.Bullets, newBullet(o, p.anchor("objective", o.Name)))
 	}
 	if r.RTO != nil {
 		at := 0.0
@@ -225,35 +248,156 @@ func newPage(full *Report) *page {
 			at += i.Seconds
 		}
 	}
-	struck, seen := markAt(&r, markStruck)
-	for _, m := range r.Marks {
-		row := markRow{Mark: m, Key: m.Name == markStruck || m.Name == markServiceBack}
+	p.marks()
+	p.Timeline = newPicture(&r, p.Marks)
+	p.Writes = accountView{r.Ledger, newWritesPicture(&r, r.Ledger)}
+	for _, l := range r.Layers {
+		p.Layered = append(p.Layered, layerView{l, accountView{l.Ledger, newWritesPicture(&r, l.Ledger)}})
+	}
+	if r.Fidelity != nil {
+		p.kinds(r.Fidelity.Kinds)
+	}
+	p.differences = newDifferences(all, p.anchor)
+	if r.Dependencies != nil {
+		p.Network = newNetwork(r.Dependencies)
+	}
+	p.probes()
+	for _, a := range r.Artifacts {
+		v := artifactView{Artifact: a, Anchor: p.anchor("artifact", a.Name)}
+		v.Files, v.More = bound(v.Files, maxFiles)
+		p.Kept = append(p.Kept, v)
+	}
+	for _, l := range r.Logs {
+		p.Excerpts = append(p.Excerpts, newExcerpt(l, p.anchor("log", l.Component)))
+	}
+	p.nav()
+	return p
+}
+
+// anchor of an entry: what sort it is of, and its name.
+func (p *page) anchor(sort, name string) string {
+	return unique(p.anchors, sort+"-"+slug(name), "%s-%d")
+}
+
+// digestOf is short and made of all of a text, for an anchor.
+func digestOf(parts ...string) string {
+	h := fnv.New32a()
+	for _, s := range parts {
+		h.Write([]byte(s))
+		h.Write([]byte{0})
+	}
+	return fmt.Sprintf("%08x", h.Sum32())
+}
+
+// checks with the worst first, and what to do about them.
+func (p *page) checks() {
+	for _, v := range []Verdict{Failed, Unknown, Passed, Skipped} {
+		for _, c := range p.Report.Checks {
+			if c.Verdict != v {
+				continue
+			}
+			view := checkView{Check: c, Anchor: p.anchor("check", c.Name), Open: v == Failed || v == Unknown}
+			for _, f := range c.Findings {
+				view.Findings = append(view.Findings, findingView{f, p.anchor(view.Anchor, digestOf(f.Subject, f.Message))})
+			}
+			p.Checks = append(p.Checks, view)
+			p.Judged[c.Name] = c
+			if v == Failed || v == Unknown {
+				p.next(view)
+			}
+		}
+	}
+}
+
+// next gathers what to do about a check. Findings that ask for the same are one step.
+func (p *page) next(c checkView) {
+	add := func(v Verdict, do string, from subject) {
+		if do == "" {
+			return
+		}
+		i := slices.IndexFunc(p.Next, func(n nextStep) bool { return n.Do == do })
+		switch {
+		case i < 0 && len(p.Next) == maxNext:
+			p.MoreNext++
+		case i < 0:
+			p.Next = append(p.Next, nextStep{Verdict: v, Do: do, From: []subject{from}})
+		case len(p.Next[i].From) < maxFrom:
+			p.Next[i].From = append(p.Next[i].From, from)
+		default:
+			p.Next[i].More++
+		}
+	}
+	add(c.Verdict, c.Next, subject{c.Anchor, c.Name})
+	for _, f := range c.Findings {
+		if f.Verdict == Failed || f.Verdict == Unknown {
+			name := f.Subject
+			if name == "" {
+				name = c.Name
+			}
+			add(f.Verdict, f.Next, subject{f.Anchor, short(name, 80)})
+		}
+	}
+}
+
+func (p *page) marks() {
+	struck, seen := markAt(p.Report, markStruck)
+	for _, m := range p.Report.Marks {
+		row := markRow{Mark: m, Anchor: p.anchor("mark", m.Name), Key: m.Name == markStruck || m.Name == markServiceBack}
 		if seen {
 			row.After = signed(m.At - struck)
 		}
 		p.Marks = append(p.Marks, row)
 	}
-	if r.Fidelity != nil {
-		p.kinds(r.Fidelity.Kinds)
-	}
-	for i, d := range detailed {
-		p.Detailed = append(p.Detailed, newDifference(d, i < maxOpen))
-	}
-	for _, d := range named {
-		resource := line(d.Resource)
-		i := slices.IndexFunc(p.Named, func(g namedGroup) bool { return g.Resource == resource })
-		if i < 0 {
-			i = len(p.Named)
-			p.Named = append(p.Named, namedGroup{Resource: resource})
+}
+
+// nav leads to what there is, with the verdict of the checks that it is about.
+func (p *page) nav() {
+	add := func(id, text, count string, checks ...string) {
+		link := navLink{ID: id, Text: text, Count: count}
+		var verdicts []Verdict
+		for _, name := range checks {
+			if c, ok := p.Judged[name]; ok {
+				verdicts = append(verdicts, c.Verdict)
+			}
 		}
-		name := d.Class + " " + d.Name
-		if d.Namespace != "" {
-			name = d.Class + " " + d.Namespace + "/" + d.Name
+		switch v := Worst(verdicts...); {
+		case len(verdicts) == 0:
+		case !slices.ContainsFunc(verdicts, func(v Verdict) bool { return v != Skipped }):
+			link.Mark = Skipped.String()
+		default:
+			link.Mark = v.String()
 		}
-		p.Named[i].Names = append(p.Named[i].Names, line(name))
+		p.Nav = append(p.Nav, link)
 	}
-	p.allow(expected)
-	return p
+	number := func(n int) string {
+		if n == 0 {
+			return ""
+		}
+		return fmt.Sprint(n)
+	}
+	if len(p.Next) > 0 {
+		add("next", "Next steps", number(len(p.Next)+p.MoreNext))
+	}
+	add("objectives", "Objectives", "", "rto", "rpo", "fidelity")
+	add("timeline", "Timeline", "", "phases", "rto")
+	add("checks", "Checks", number(len(p.Checks)))
+	if n := len(p.Checks); n > 0 {
+		p.Nav[len(p.Nav)-1].Mark = p.Verdict.String()
+	}
+	add("ledger", "Writes", "", "ledger", "rpo", "layers")
+	add("fidelity", "Fidelity", "", "fidelity", "store")
+	add("dependencies", "Dependencies", "", "references")
+	add("access", "Access", "", "access")
+	if len(p.Asked) > 0 {
+		add("probes", "Probes", number(len(p.Asked)), "probes")
+	}
+	add("artifacts", "Backups", number(len(p.Kept)), "artifact")
+	add("environment", "Environment", "")
+	add("limits", "Limits", "")
+	if len(p.Excerpts) > 0 {
+		add("logs", "Logs", number(len(p.Excerpts)))
+	}
+	add("scenario", "Scenario", "")
 }
 
 func bound[T any](s []T, n int) (kept []T, more int) {
@@ -372,71 +516,37 @@ func signed(s float64) string {
 	return "0 s"
 }
 
-// newBullet scales measured and target to one width, with some room to the right.
-func newBullet(o Objective) bullet {
-	b := bullet{Objective: o}
-	whole := 0.0
-	for _, v := range []*float64{o.Target, o.Measured} {
-		if v != nil {
-			whole = max(whole, *v*1.12)
-		}
+// sentence has a capital and a full stop: reasons and steps are written without, as errors are.
+func sentence(s string) string {
+	first, n := utf8.DecodeRuneInString(s)
+	if n == 0 {
+		return s
 	}
-	if o.Measured != nil {
-		b.Bar = percent(*o.Measured, whole)
+	// A name at the beginning keeps its spelling: etcdctl alarm list, spec.replicas.
+	if word, _, _ := strings.Cut(s, " "); !strings.ContainsAny(word, "-./_0123456789") && !strings.HasPrefix(word, "etcd") && !strings.HasPrefix(word, "kube") {
+		s = string(unicode.ToUpper(first)) + s[n:]
 	}
-	if o.Target != nil {
-		b.Tick = percent(*o.Target, whole)
+	if last, _ := utf8.DecodeLastRuneInString(s); unicode.IsLetter(last) || unicode.IsDigit(last) || last == ')' {
+		s += "."
 	}
-	return b
+	return s
 }
 
-// kinds puts those with something to see first, the worst on top.
-func (p *page) kinds(all []KindRow) {
-	p.Sum.Resource = "all"
-	for _, k := range all {
-		p.Sum.Before += k.Before
-		p.Sum.After += k.After
-		p.Sum.Equal += k.Equal
-		p.Sum.Lost += k.Lost
-		p.Sum.Extra += k.Extra
-		p.Sum.Changed += k.Changed
-		p.Sum.Expected += k.Expected
-		if k.Lost+k.Extra+k.Changed+k.Expected > 0 {
-			p.Kinds = append(p.Kinds, k)
-		} else {
-			p.Quiet = append(p.Quiet, k)
-		}
+// objectName of an object in its namespace.
+func objectName(namespace, name string) string {
+	if namespace == "" {
+		return name
 	}
-	slices.SortStableFunc(p.Kinds, func(a, b KindRow) int {
-		return (b.Lost + b.Extra + b.Changed) - (a.Lost + a.Extra + a.Changed)
-	})
-	if len(p.Quiet) <= quietKinds {
-		p.Kinds, p.Quiet = append(p.Kinds, p.Quiet...), nil
-	}
+	return namespace + "/" + name
 }
 
-func newDifference(d Difference, open bool) differenceView {
-	v := differenceView{Open: open}
-	d.Fields, v.More = bound(d.Fields, maxFields)
-	v.Difference = readable(d)
-	return v
-}
-
-// allow groups expected differences by the rule that allows them.
-func (p *page) allow(expected []Difference) {
-	for _, d := range expected {
-		rule, because := line(d.Rule), line(d.Because)
-		i := slices.IndexFunc(p.Allowed, func(g allowedGroup) bool { return g.Rule == rule && g.Because == because })
-		if i < 0 {
-			i = len(p.Allowed)
-			p.Allowed = append(p.Allowed, allowedGroup{Rule: rule, Because: because})
-		}
-		g := &p.Allowed[i]
-		g.Count++
-		if len(g.Differences) < maxAllowed {
-			g.Differences = append(g.Differences, newDifference(d, false))
-		} else {
-			g.More++
-		}
+// sinceStatus of a missing object: what was missing before the failure as well is expected.
+func sinceStatus(since string) string {
+	switch since {
+	case "before":
+		return "expected"
+	case "undetermined":
+		return Unknown.String()
 	}
+	return Failed.String()
 }

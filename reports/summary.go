@@ -2,11 +2,11 @@ package reports
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"html/template"
 	"io"
 	"os"
 	"path/filepath"
@@ -182,29 +182,69 @@ func WriteSummaryJSON(w io.Writer, s *Summary) error {
 	return err
 }
 
-//go:embed summary.html.tmpl
-var summarySource string
+// A summaryPage is a summary as it is shown.
+type summaryPage struct {
+	frame
+	*Summary
+	Word     string
+	Statuses []string
+	// Ways are the methods on the providers that drills were run with: the columns of the matrix, whose rows are the scenarios.
+	Ways   []way
+	Matrix []matrixRow
+}
 
-//go:embed summary.css
-var summaryStyle string
+type way struct{ Method, Provider string }
 
-var summaryTemplate = template.Must(template.Must(pageTemplate.Clone()).New("summary").Funcs(template.FuncMap{
-	// The rest is in the drill's own report.
-	"brief": func(s string) string { return short(line(s), 300) },
-}).Parse(summarySource))
+type matrixRow struct {
+	Scenario string
+	// Cells are those of the Ways; nil where the scenario was not run so.
+	Cells []*Outcome
+}
 
-// WriteSummaryHTML writes one table of all drills, with links to their own pages.
-func WriteSummaryHTML(w io.Writer, s *Summary) error {
-	style := pageStyle + summaryStyle
+func newSummaryPage(s *Summary) *summaryPage {
 	clean := readable(*s)
+	word := capital(clean.Verdict.String())
+	p := &summaryPage{
+		frame:   newFrame(fmt.Sprintf("%s: %s · restore-drill", word, plural(len(clean.Drills), "drill")), clean.Verdict, pageStyle, pageFile("summary.css")),
+		Summary: &clean, Word: word, Statuses: []string{Failed.String(), Unknown.String(), Passed.String()},
+	}
+	for _, o := range clean.Drills {
+		if w := (way{o.Method, o.Provider}); !slices.Contains(p.Ways, w) {
+			p.Ways = append(p.Ways, w)
+		}
+	}
+	slices.SortFunc(p.Ways, func(a, b way) int {
+		return cmp.Or(cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.Method, b.Method))
+	})
+	for i := range clean.Drills {
+		o := &clean.Drills[i]
+		column := slices.Index(p.Ways, way{o.Method, o.Provider})
+		// One that was run twice in the same way has two rows.
+		row := slices.IndexFunc(p.Matrix, func(r matrixRow) bool { return r.Scenario == o.Scenario && r.Cells[column] == nil })
+		if row < 0 {
+			row = len(p.Matrix)
+			p.Matrix = append(p.Matrix, matrixRow{o.Scenario, make([]*Outcome, len(p.Ways))})
+		}
+		p.Matrix[row].Cells[column] = o
+	}
+	return p
+}
+
+// Worst verdict of the row, for the filter.
+func (r matrixRow) Worst() Verdict {
+	var all []Verdict
+	for _, o := range r.Cells {
+		if o != nil {
+			all = append(all, o.Verdict)
+		}
+	}
+	return Worst(all...)
+}
+
+// WriteSummaryHTML writes one page of all drills, with links to their own.
+func WriteSummaryHTML(w io.Writer, s *Summary) error {
 	var b bytes.Buffer
-	if err := summaryTemplate.Execute(&b, struct {
-		*Summary
-		Style  template.CSS
-		Policy string
-		Icon   template.URL
-		Word   string
-	}{&clean, template.CSS(style), policy(style), favicon(clean.Verdict), capital(clean.Verdict.String())}); err != nil {
+	if err := pageTemplates.ExecuteTemplate(&b, "summary.tmpl", newSummaryPage(s)); err != nil {
 		return fmt.Errorf("write summary: %w", err)
 	}
 	_, err := w.Write(b.Bytes())

@@ -3,7 +3,6 @@ package reports
 import (
 	"fmt"
 	"math"
-	"slices"
 )
 
 // Geometry of the timeline, in user units of its viewBox, which are about pixels on a wide screen.
@@ -63,10 +62,10 @@ type stepBar struct {
 }
 
 type dot struct {
-	X, Y  float64
-	N     int
-	Title string
-	Key   bool
+	X, Y          float64
+	N             int
+	Anchor, Title string
+	Key           bool
 }
 
 type ledgerBar struct {
@@ -104,8 +103,8 @@ func markAt(r *Report, name string) (float64, bool) {
 	return 0, false
 }
 
-// newPicture draws what is known. It is nil when nothing has a time.
-func newPicture(r *Report) *picture {
+// newPicture draws what is known, with links to the marks' rows. It is nil when nothing has a time.
+func newPicture(r *Report, marks []markRow) *picture {
 	end := 0.0
 	for _, p := range r.Phases {
 		for _, t := range []*float64{p.Start, p.End} {
@@ -165,7 +164,7 @@ func newPicture(r *Report) *picture {
 	p.DotsY = y + 6
 	var taken [5]float64
 	rows := 1
-	for i, m := range r.Marks {
+	for i, m := range marks {
 		row := 0
 		for row < len(taken)-1 && taken[row] > x(m.At)-2*dotRadius-1 && taken[row] > 0 {
 			row++
@@ -173,9 +172,9 @@ func newPicture(r *Report) *picture {
 		taken[row] = x(m.At)
 		rows = max(rows, row+1)
 		p.Dots = append(p.Dots, dot{x(m.At), p.DotsY + dotRadius + float64(row)*(2*dotRadius+2), i + 1,
-			fmt.Sprintf("%s at %s", m.Name, seconds(m.At)), m.Name == markStruck || m.Name == markServiceBack})
+			m.Anchor, fmt.Sprintf("%s at %s", m.Name, seconds(m.At)), m.Key})
 	}
-	if len(r.Marks) > 0 {
+	if len(marks) > 0 {
 		y = p.DotsY + float64(rows)*(2*dotRadius+2) + 6
 	}
 
@@ -229,21 +228,7 @@ func (p *picture) measure(r *Report, x func(float64) float64) {
 
 // bars of the ledger: what became of the writes acknowledged in each slice of time.
 func (p *picture) bars(series []LedgerBucket, x func(float64) float64) {
-	// More slices than pixels are of no use: neighbours are added up.
-	series = slices.Clone(series)
-	for len(series) > 400 {
-		var half []LedgerBucket
-		for i := 0; i < len(series); i += 2 {
-			b := series[i]
-			if i+1 < len(series) {
-				n := series[i+1]
-				b.Seconds = n.Start + n.Seconds - b.Start
-				b.Kept, b.Lost, b.Resurrected, b.InDoubt = b.Kept+n.Kept, b.Lost+n.Lost, b.Resurrected+n.Resurrected, b.InDoubt+n.InDoubt
-			}
-			half = append(half, b)
-		}
-		series = half
-	}
+	series = coarse(series, 400)
 	for _, b := range series {
 		p.LedgerMax = max(p.LedgerMax, b.Kept+b.Lost+b.Resurrected+b.InDoubt)
 	}

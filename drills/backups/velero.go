@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -31,8 +33,10 @@ type Velero struct {
 	layer Layer
 	env   Env
 
-	store   *objectstore.Store
-	servers map[string]*velero.Server
+	store *objectstore.Store
+	// password of the repository that volumes are backed up into.
+	password []byte
+	servers  map[string]*velero.Server
 	// taken and restored count the operations that were begun.
 	taken, restored int
 }
@@ -63,8 +67,22 @@ const (
 )
 
 func (m *Velero) Check(ctx context.Context) error {
+	if m.inCluster() {
+		return objectstore.CheckImage(ctx)
+	}
 	_, err := m.env.Toolchain.FindAll(ctx, "", veleroName, veleroPluginName, gatewayName)
 	return err
+}
+
+// inCluster tells whether the clusters have machines: then the server runs in them, and the store in a container beside them.
+func (m *Velero) inCluster() bool { return m.env.Network != "" }
+
+// Images that its pods run.
+func (m *Velero) Images() []string {
+	if !m.inCluster() {
+		return nil
+	}
+	return []string{velero.ServerImage, velero.PluginImage}
 }
 
 // Store is where the backups lie, once Prepare was called; faults damage and stop it.
@@ -83,34 +101,40 @@ func (m *Velero) Prepare(ctx context.Context, source clusters.Cluster) error {
 		return fmt.Errorf("prepare velero: %w", err)
 	}
 	store, err := objectstore.Start(ctx, objectstore.Options{
-		Toolchain: m.env.Toolchain, StateRoot: m.env.StateRoot, DrillID: m.env.DrillID, LogDir: m.logDir(), Progress: m.env.Progress,
+		Toolchain: m.env.Toolchain, StateRoot: m.env.StateRoot, DrillID: m.env.DrillID, Network: m.env.Network, LogDir: m.logDir(), Progress: m.env.Progress,
 	})
 	if err != nil {
 		return err
 	}
 	m.store = store
+	m.password = []byte(rand.Text())
 	// The server starts with the first backup: one that has run since before there was anything to back up would not know all of it.
-	_, err = m.install(ctx, source, nil)
+	_, err = m.install(ctx, source, nil, m.password)
 	return err
 }
 
-// install prepares a server beside a cluster.
-func (m *Velero) install(ctx context.Context, cluster clusters.Cluster, flags map[string]string) (*velero.Server, error) {
-	found, err := m.env.Toolchain.FindAll(ctx, "", veleroName, veleroPluginName)
-	if err != nil {
-		return nil, err
+// install prepares a server in or beside a cluster. The password is that of the repository of volumes, as kept with a backup; nil where it was not.
+func (m *Velero) install(ctx context.Context, cluster clusters.Cluster, flags map[string]string, password []byte) (*velero.Server, error) {
+	var programs [2]string
+	if !m.inCluster() {
+		found, err := m.env.Toolchain.FindAll(ctx, "", veleroName, veleroPluginName)
+		if err != nil {
+			return nil, err
+		}
+		programs = [2]string{found[0].Path, found[1].Path}
 	}
 	access, secret := m.store.Credentials()
 	server, err := velero.Install(ctx, velero.Options{
 		Name: "velero-" + cluster.Name(), StateRoot: m.env.StateRoot, DrillID: m.env.DrillID,
-		Server: found[0].Path, Plugin: found[1].Path, Config: cluster.Config(), Kubeconfig: cluster.Kubeconfig(),
+		InCluster: m.inCluster(), RepositoryPassword: password,
+		Server: programs[0], Plugin: programs[1], Config: cluster.Config(), Kubeconfig: cluster.Kubeconfig(),
 		Store: velero.Store{
 			Endpoint: m.store.Endpoint(), Bucket: m.store.Bucket(), Region: m.store.Region(), CA: m.store.CA(), AccessKey: access, SecretKey: secret,
 		},
 		Flags: flags, LogFile: filepath.Join(m.logDir(), "server-"+cluster.Name()+".log"),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("beside cluster %s: %w", cluster.Name(), err)
+		return nil, fmt.Errorf("for cluster %s: %w", cluster.Name(), err)
 	}
 	m.servers[cluster.Name()] = server
 	return server, nil
@@ -166,7 +190,31 @@ func (m *Velero) Backup(ctx context.Context, source clusters.Cluster, dir string
 		return nil, err
 	}
 	a.Seconds = time.Since(began).Seconds()
+	if err := m.keepPassword(a); err != nil {
+		return nil, err
+	}
 	return a, a.Finish()
+}
+
+// PasswordFile of an artifact holds the password of the repository that its volumes lie in. Velero does not back it up: whoever lost it with the cluster
+// cannot read a byte of them.
+const PasswordFile = "repository-password"
+
+// keepPassword with the artifact.
+func (m *Velero) keepPassword(a *Artifact) error {
+	if !m.inCluster() {
+		return nil
+	}
+	return a.Keep(PasswordFile, m.password)
+}
+
+// passwordOf the repository as it was kept with the artifact; nil where it was not.
+func passwordOf(a *Artifact) ([]byte, error) {
+	password, err := os.ReadFile(filepath.Join(a.Dir, PasswordFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return password, err
 }
 
 // takeBackup has Velero take one, of the given name unless its Schedule names it, and returns it as it is at its end.
@@ -284,7 +332,11 @@ func (m *Velero) restore(ctx context.Context, a *Artifact, target clusters.Clust
 	server := m.servers[target.Name()]
 	err = opts.step("start velero", "its API, its location and its server", func() (err error) {
 		if server == nil {
-			if server, err = m.install(ctx, target, serverFlags(m.layer.Velero)); err != nil {
+			password, err := passwordOf(a)
+			if err != nil {
+				return fmt.Errorf("read the repository's password: %w", err)
+			}
+			if server, err = m.install(ctx, target, serverFlags(m.layer.Velero), password); err != nil {
 				return err
 			}
 		}

@@ -10,11 +10,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/restore-drill/restore-drill/internal/shell"
 )
 
 // ProviderVariable names the engine for kind, and so for us: docker or podman.
@@ -81,7 +81,7 @@ func (e *CommandError) Error() string {
 	if e.Said != "" {
 		said = "\n" + e.Said
 	}
-	return fmt.Sprintf("%s: %v%s", quoted(e.Argv), e.Err, said)
+	return fmt.Sprintf("%s: %v%s", shell.Join(e.Argv...), e.Err, said)
 }
 
 func (e *CommandError) Unwrap() error { return e.Err }
@@ -139,25 +139,5 @@ func tail(said string) string {
 	return strings.Join(lines[max(0, len(lines)-tailLines):], "\n")
 }
 
-var plainWord = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
-
-func quoted(argv []string) string {
-	words := make([]string, len(argv))
-	for i, word := range argv {
-		if words[i] = word; !plainWord.MatchString(word) {
-			words[i] = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-		}
-	}
-	return strings.Join(words, " ")
-}
-
 // Path of the engine's program.
 func (e *Engine) Path() string { return e.path }
-
-// String is the engine's name, with its path where that says more.
-func (e *Engine) String() string {
-	if filepath.Base(e.path) == e.Name {
-		return e.Name
-	}
-	return e.Name + " (" + e.path + ")"
-}

@@ -125,3 +125,18 @@ func (e *Engine) RemoveImage(ctx context.Context, ref string) error {
 	}
 	return nil
 }
+
+// RemoveImagesLabelled removes every image with a label, NAME or NAME=VALUE, with all its names.
+func (e *Engine) RemoveImagesLabelled(ctx context.Context, label string) error {
+	out, err := e.Do(ctx, "image", "ls", "--quiet", "--no-trunc", "--filter", "label="+label)
+	if err != nil {
+		return fmt.Errorf("list images with the label %s: %w", label, err)
+	}
+	var errs []error
+	for _, id := range strings.Fields(out) {
+		if _, err := e.Do(ctx, "image", "rm", "--force", id); err != nil && !notThere(err) {
+			errs = append(errs, fmt.Errorf("remove image %s: %w", id, err))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -76,6 +76,19 @@ func hostOf(drillID string) string {
 	return "object-store-" + hex.EncodeToString(sum[:6])
 }
 
+// CheckImage tells whether the engine of this machine has Image.
+func CheckImage(ctx context.Context) error {
+	e, err := engine.Find()
+	if err != nil {
+		return err
+	}
+	image, err := e.Image(ctx, Image)
+	if err == nil && image == nil {
+		err = fmt.Errorf("%s has no image %s: run %[1]s pull %[2]s, or, where no registry can be reached, restore-drill images build", e.Name, Image)
+	}
+	return err
+}
+
 func newContainerServer(p *place.Place, o Options, logFile string) (*containerServer, error) {
 	e, err := engine.Find()
 	if err != nil {

@@ -326,3 +326,9 @@ func componentsIn(sets []*set) (all []component) {
 	}
 	return all
 }
+
+// OfControlPlane tells whether a listed binary belongs to a control plane of the default version of Kubernetes.
+func OfControlPlane(b Binary) bool {
+	plane, err := controlPlane(DefaultKubernetes)
+	return err == nil && slices.ContainsFunc(plane, func(c component) bool { return c.name == b.Component && c.version() == b.Version })
+}

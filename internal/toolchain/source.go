@@ -91,3 +91,12 @@ func Pins(kubernetesVersion string, names ...string) ([]string, error) {
 	}
 	return pins, nil
 }
+
+// Pinned is the version of a component of the default Kubernetes, empty where there is no such component.
+func Pinned(component string) string {
+	chosen, err := choose("", []string{component})
+	if err != nil {
+		return ""
+	}
+	return chosen[0].version()
+}

@@ -9,6 +9,7 @@ import (
 	v1crds "github.com/vmware-tanzu/velero/config/crd/v1/crds"
 	v2crds "github.com/vmware-tanzu/velero/config/crd/v2alpha1/crds"
 	velerov1 "github.com/vmware-tanzu/velero/pkg/apis/velero/v1"
+	"github.com/vmware-tanzu/velero/pkg/install"
 	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -29,14 +30,20 @@ var component = map[string]string{"component": "velero"}
 
 // own labels what tells the server of its store. It stays out of backups, for the credentials are no secret in a bucket, and each cluster has its
 // own. Excluding the namespace would do more than that: a backup that excludes any leaves out cluster-scoped objects, unless they are asked for.
-var own = map[string]string{"component": "velero", velerov1.ExcludeFromBackupLabel: "true"}
+var own = map[string]string{"component": "velero", excluded: "true"}
+
+const excluded = velerov1.ExcludeFromBackupLabel
+
+// namespaceLabels let the pods that `velero install` makes in where Pod Security is enforced.
+func namespaceLabels() map[string]string { return install.Namespace(Namespace).Labels }
 
 // servedInterval is how often discovery is asked for Velero's API, which no watch tells.
 const servedInterval = 50 * time.Millisecond
 
-// install makes what `velero install` makes, but for the service account: the server runs beside the cluster, and its Deployment has no replica.
+// install makes what `velero install` makes, with the Deployment that deploy makes, which has no replica.
 // What is there already, as in a cluster that was restored with it, is used, and told of the store anew.
-func (s *Server) install(ctx context.Context, cfg *rest.Config, store Store) error {
+func (s *Server) install(ctx context.Context, o Options, deploy func(context.Context, kubernetes.Interface) error) error {
+	cfg, store := o.Config, o.Store
 	client, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
 		return err
@@ -44,14 +51,14 @@ func (s *Server) install(ctx context.Context, cfg *rest.Config, store Store) err
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return installAPI(gctx, cfg) })
 	g.Go(func() error {
-		_, err := client.CoreV1().Namespaces().Create(gctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace, Labels: component}}, metav1.CreateOptions{})
+		_, err := client.CoreV1().Namespaces().Create(gctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace, Labels: namespaceLabels()}}, metav1.CreateOptions{})
 		if err := ignoreExists(err); err != nil {
 			return fmt.Errorf("create namespace %s: %w", Namespace, err)
 		}
-		if err := putDeployment(gctx, client); err != nil {
+		if err := putCredentials(gctx, client, store.credentialsFile()); err != nil {
 			return err
 		}
-		return putCredentials(gctx, client, store.credentialsFile())
+		return deploy(gctx, client)
 	})
 	if err := g.Wait(); err != nil {
 		return err
@@ -124,7 +131,7 @@ func installAPI(ctx context.Context, cfg *rest.Config) error {
 	return nil
 }
 
-// putDeployment makes the Deployment in which Velero's restore looks up its own image.
+// putDeployment makes the Deployment in which Velero's restore looks up its own image, where the server runs beside the cluster.
 func putDeployment(ctx context.Context, client kubernetes.Interface) error {
 	labels, none := map[string]string{"deploy": "velero", velerov1.ExcludeFromBackupLabel: "true"}, int32(0)
 	o := &appsv1.Deployment{

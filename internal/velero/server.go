@@ -1,18 +1,14 @@
-// Package velero runs Velero's server as a child process beside a cluster, as `velero install` runs it in a Deployment, and speaks its API.
+// Package velero runs Velero's server, as a child process beside a cluster or in a Deployment in it as `velero install` does, and speaks its API.
 package velero
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	velerov1 "github.com/vmware-tanzu/velero/pkg/apis/velero/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
-
-	"github.com/restore-drill/restore-drill/internal/place"
 )
 
 // Namespace of Velero's own objects.
@@ -31,8 +27,12 @@ const (
 type Options struct {
 	// Name of the server's place, StateRoot/DrillID/Name; unique among those of a drill.
 	Name, StateRoot, DrillID string
-	// Server and Plugin are the paths of velero and of velero-plugin-for-aws.
+	// InCluster has the server run in the cluster, of the package's images, with an agent on each node that backs up what lies in volumes; else it is a
+	// child process, and Server and Plugin are the paths of velero and of velero-plugin-for-aws.
+	InCluster      bool
 	Server, Plugin string
+	// RepositoryPassword of what volumes are backed up into, in the cluster; nil for the one that every Velero makes for itself.
+	RepositoryPassword []byte
 	// Config and Kubeconfig of the cluster's administrator, which is what Velero's service account is.
 	Config     *rest.Config
 	Kubeconfig string
@@ -55,8 +55,30 @@ type Store struct {
 // A Server of Velero. It uses the cluster until Close.
 type Server struct {
 	*Client
-	place   *place.Place
-	process *place.Process
+	host host
+}
+
+// A Component is the server, for faults that stop it: a process, or a Deployment in the cluster.
+type Component interface {
+	Name() string
+	// Running tells whether it was started and not stopped since; Identity tells one start from another.
+	Running() bool
+	Identity() string
+	// Stop asks it to end, Kill ends it at once; both return when it has ended.
+	Stop(ctx context.Context) error
+	Kill(ctx context.Context) error
+	// Start starts it again, with flags that replace or extend its own for this one start. It returns when it runs, which is before it is ready.
+	Start(ctx context.Context, flags map[string]string) error
+	// LogTail returns the last n lines of its log.
+	LogTail(n int) []string
+}
+
+// A host is one way to run the server.
+type host interface {
+	Component
+	// guard returns a context that ends, too, when the server ends unasked.
+	guard(ctx context.Context) (context.Context, func())
+	close(ctx context.Context) error
 }
 
 // ErrUnavailable is wrapped by the error that says that the server runs, and finds its store unusable.
@@ -65,49 +87,19 @@ var ErrUnavailable = errors.New("BackupStorageLocation is unavailable")
 // Install makes in the cluster what a server needs, and a place for the server, which does not run yet. When it fails, what it made stays in the
 // cluster.
 func Install(ctx context.Context, o Options) (_ *Server, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("install velero: %w", err)
-		}
-	}()
 	client, err := NewClient(o.Config)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("install velero: %w", err)
 	}
 	s := &Server{Client: client}
-	if s.place, err = place.Claim(ctx, o.StateRoot, o.DrillID, o.Name); err != nil {
-		return nil, err
+	if o.InCluster {
+		s.host, err = installPods(ctx, s, o)
+	} else {
+		s.host, err = installProcess(ctx, s, o)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.Close(context.WithoutCancel(ctx)))
-		}
-	}()
-	// Whatever is executable in the directory is taken for a plugin.
-	plugins := s.place.Dir("plugins")
-	if err := errors.Join(os.Mkdir(plugins, 0o700), os.Symlink(o.Plugin, filepath.Join(plugins, filepath.Base(o.Plugin)))); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, fmt.Errorf("install velero: %w", err)
 	}
-	if err := s.install(ctx, o.Config, o.Store); err != nil {
-		return nil, err
-	}
-	credentials := s.place.Dir("credentials")
-	if err := os.WriteFile(credentials, []byte(o.Store.credentialsFile()), 0o600); err != nil {
-		return nil, err
-	}
-	flags := map[string]string{
-		"kubeconfig": o.Kubeconfig, "namespace": Namespace, "plugin-dir": plugins,
-		// A port that is free by construction, as nobody needs to find it; and no profiler.
-		"metrics-address": "127.0.0.1:0", "profiler-address": "",
-	}
-	for name, value := range o.Flags {
-		flags[name] = value
-	}
-	s.process = s.place.Process(place.Command{
-		Name: "velero", Path: o.Server, Args: []string{"server"}, Flags: flags, LogFile: o.LogFile,
-		// The sockets of its plugins lie in its working directory; a path from the root would be too long for a socket.
-		Env: []string{"PLUGIN_UNIX_SOCKET_DIR=.", "AWS_SHARED_CREDENTIALS_FILE=" + credentials},
-	})
 	return s, nil
 }
 
@@ -116,10 +108,10 @@ func Install(ctx context.Context, o Options) (_ *Server, err error) {
 //
 // It learns what resources there are when it starts, and then every five minutes: what is defined in between is in no backup.
 func (s *Server) Start(ctx context.Context) error {
-	if s.process.Running() {
+	if s.host.Running() {
 		return nil
 	}
-	if err := s.process.Start(ctx, nil); err != nil {
+	if err := s.host.Start(ctx, nil); err != nil {
 		return err
 	}
 	ctx, release := s.Guard(ctx)
@@ -165,16 +157,10 @@ func (s *Server) AwaitBackup(ctx context.Context, name string) (found bool, err 
 }
 
 // Guard returns a context that ends, too, when the server ends unasked; its cause then holds the last log lines.
-func (s *Server) Guard(ctx context.Context) (context.Context, func()) {
-	ctx, end := s.place.Guard(ctx)
-	if death := s.process.Death(); death != nil {
-		end(death)
-	}
-	return ctx, func() { end(nil) }
-}
+func (s *Server) Guard(ctx context.Context) (context.Context, func()) { return s.host.guard(ctx) }
 
-// Component is the process, for faults that stop it.
-func (s *Server) Component() *place.Process { return s.process }
+// Component is the server, for faults that stop it.
+func (s *Server) Component() Component { return s.host }
 
-// Close ends the server. It may be called twice.
-func (s *Server) Close(ctx context.Context) error { return s.place.Close(ctx) }
+// Close ends a server beside its cluster; one in it goes with it. It may be called twice.
+func (s *Server) Close(ctx context.Context) error { return s.host.close(ctx) }
