@@ -162,7 +162,7 @@ func (a *app) root(name string) *cobra.Command {
 	flags.StringVar(&a.binDir, "bin-dir", os.Getenv("RESTORE_DRILL_BIN_DIR"), "directory with the control plane's binaries (RESTORE_DRILL_BIN_DIR)")
 	oneOf(flags, &a.progress, "progress", "", "progress on stderr", progress.Styles...)
 	oneOf(flags, &a.colors, "color", "", "colors: auto is on a terminal, unless NO_COLOR is set", "auto", "always", "never")
-	root.AddCommand(a.runCommand(), a.judgeCommand(), a.graphCommand(), a.evidenceCommand(), a.planCommand(), a.explainCommand(), a.scenarioCommand(), a.toolchainCommand(), a.cleanupCommand(), a.manCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.judgeCommand(), a.graphCommand(), a.evidenceCommand(), a.planCommand(), a.explainCommand(), a.scenarioCommand(), a.toolchainCommand(), a.imagesCommand(), a.doctorCommand(), a.cleanupCommand(), a.manCommand(), a.versionCommand())
 	root.AddCommand(a.reportCommand(), a.metricsCommand())
 	rename(root, root.DisplayName())
 	if err := errors.Join(root.MarkPersistentFlagDirname("bin-dir"), completed(root)); err != nil {

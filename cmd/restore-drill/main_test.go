@@ -35,6 +35,8 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			e.Setenv("XDG_CACHE_HOME", cache)
+			// Where this program is, for a PATH without anything else.
+			e.Setenv("PROGRAMS", filepath.SplitList(e.Getenv("PATH"))[0])
 			e.Setenv("RESTORE_DRILL_STATE_DIR", e.WorkDir+"/state")
 			return nil
 		},
