@@ -138,10 +138,8 @@ func (b *builder) node(ctx context.Context, r recipe, labels map[string]string, 
 	if err != nil {
 		return err
 	}
-	if _, err := b.engine.Exec(ctx, id, nil, "sh", "-c", "containerd >/var/log/containerd.log 2>&1 & echo $! >/run/containerd.pid"); err != nil {
-		return fmt.Errorf("start containerd: %w", err)
-	}
-	if err := b.answers(ctx, id); err != nil {
+	stop, err := b.containerd(ctx, id)
+	if err != nil {
 		return err
 	}
 	for _, file := range archives {
@@ -154,10 +152,8 @@ func (b *builder) node(ctx context.Context, r recipe, labels map[string]string, 
 			return fmt.Errorf("bake %s: %w", filepath.Base(file), err)
 		}
 	}
-	const stop = "kill $(cat /run/containerd.pid) && while kill -0 $(cat /run/containerd.pid) 2>/dev/null; do sleep 0.1; done; " +
-		"rm -rf /run/containerd* /var/log/containerd.log"
-	if _, err := b.engine.Exec(ctx, id, nil, "sh", "-c", stop); err != nil {
-		return fmt.Errorf("stop containerd: %w", err)
+	if err := stop(); err != nil {
+		return err
 	}
 	changes := []string{"ENTRYPOINT " + jsonList(r.Entrypoint), "CMD []", "LABEL " + building + "="}
 	for name, value := range labels {
@@ -171,25 +167,46 @@ func (b *builder) node(ctx context.Context, r recipe, labels map[string]string, 
 	return b.engine.Tag(ctx, whole, ref)
 }
 
-// answers waits until containerd does.
-func (b *builder) answers(ctx context.Context, id string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("no answer within a minute"))
+// containerd starts it in a container, waits until it answers, and returns how to end it.
+func (b *builder) containerd(ctx context.Context, id string) (stop func() error, err error) {
+	const pid = "/run/bake.pid"
+	ended := make(chan error, 1)
+	go func() {
+		ended <- b.engine.Stream(ctx, nil, io.Discard, io.Discard, "exec", id, "sh", "-c", "echo $$ >"+pid+" && exec containerd")
+	}()
+	answered, cancel := context.WithTimeoutCause(ctx, answerTimeout, fmt.Errorf("no answer within %s", answerTimeout))
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		_, err := b.engine.Exec(ctx, id, nil, "ctr", "version")
-		if err == nil {
-			return nil
+		if _, err = b.engine.Exec(answered, id, nil, "ctr", "version"); err == nil {
+			break
 		}
 		select {
 		case <-tick.C:
-		case <-ctx.Done():
-			log, _ := b.engine.Exec(context.WithoutCancel(ctx), id, nil, "tail", "-n", "20", "/var/log/containerd.log")
-			return fmt.Errorf("start containerd in the image of a node: %w: %w\n%s", context.Cause(ctx), err, log)
+		case died := <-ended:
+			return nil, fmt.Errorf("start containerd in the image of a node: it ended: %w", died)
+		case <-answered.Done():
+			return nil, fmt.Errorf("start containerd in the image of a node: %w: %w", context.Cause(answered), err)
 		}
 	}
+	return func() error {
+		_, err := b.engine.Exec(ctx, id, nil, "sh", "-c", "kill $(cat "+pid+")")
+		if err == nil {
+			err = <-ended
+		}
+		if err == nil {
+			_, err = b.engine.Exec(ctx, id, nil, "sh", "-c", "rm -rf /run/containerd "+pid)
+		}
+		if err != nil {
+			return fmt.Errorf("stop containerd in the image of a node: %w", err)
+		}
+		return nil
+	}, nil
 }
+
+// answerTimeout bounds how long containerd may take to start.
+const answerTimeout = 2 * time.Minute
 
 // insides writes the archives of the images inside a node.
 func (b *builder) insides(ctx context.Context, kind string, storage []byte) (archives []string, err error) {
