@@ -4,7 +4,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 KWOKCTL := sigs.k8s.io/kwok/cmd/kwokctl@v0.8.0
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 build: ## build bin/restore-drill and its kubectl plugin, with completion
 	go build -o bin/restore-drill ./cmd/restore-drill
@@ -14,11 +14,17 @@ build: ## build bin/restore-drill and its kubectl plugin, with completion
 toolchain: build ## build the binaries of every drill into the user's cache, once
 	bin/restore-drill toolchain build --all
 
+images: build ## make the images of clusters of kind, for a machine that can pull none (needs an engine, debootstrap, root)
+	bin/restore-drill images build
+
 drill: build ## run a real drill: two control planes, a lost store, a restore
 	bin/restore-drill run etcd-data-lost
 
+drill-kind: build ## run every scenario that clusters of kind can show, on real nodes (needs an engine and the images)
+	RESTORE_DRILL_ON_KIND=all go test -timeout 6h -v -run TestScenariosOnKind ./drills
+
 test: toolchain ## run every test, the real drills and the sabotage among them
-	go test -timeout 60m -p 1 $(TESTFLAGS) ./...
+	go test -timeout 85m -p 1 $(TESTFLAGS) ./...
 
 bench: toolchain ## run the benchmarks, some of them against kwokctl
 	GOBIN=$(CURDIR)/bin go install $(KWOKCTL)
@@ -33,4 +39,4 @@ lint: ## vet, staticcheck, and the layering rule
 generate: ## write the schemas anew from the types, and the table of the scenarios from their files
 	go test ./scenarios ./reports -run 'Schema|Table' -update
 
-.PHONY: help build toolchain drill test bench lint generate
+.PHONY: help build toolchain images drill drill-kind test bench lint generate
