@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -138,6 +139,7 @@ func (a *app) root(name string) *cobra.Command {
 		Short:         "Rehearse a Kubernetes disaster and measure what comes back",
 		Long:          "restore-drill backs a cluster up, breaks it, restores it into a fresh cluster, and measures RTO, RPO and state fidelity.\nIt only ever changes clusters that it created itself.",
 		SilenceErrors: true, SilenceUsage: true,
+		Example: "  restore-drill scenario list\n  restore-drill plan etcd-data-lost\n  restore-drill run etcd-data-lost",
 		Version: version(),
 	}
 	root.RunE = func(cmd *cobra.Command, args []string) error {
@@ -164,11 +166,37 @@ func (a *app) root(name string) *cobra.Command {
 	oneOf(flags, &a.colors, "color", "", "colors: auto is on a terminal, unless NO_COLOR is set", "auto", "always", "never")
 	root.AddCommand(a.runCommand(), a.judgeCommand(), a.graphCommand(), a.evidenceCommand(), a.planCommand(), a.explainCommand(), a.scenarioCommand(), a.toolchainCommand(), a.imagesCommand(), a.doctorCommand(), a.cleanupCommand(), a.manCommand(), a.versionCommand())
 	root.AddCommand(a.reportCommand(), a.metricsCommand())
+	sorted(root)
 	rename(root, root.DisplayName())
 	if err := errors.Join(root.MarkPersistentFlagDirname("bin-dir"), completed(root)); err != nil {
 		panic(err) // the tree is part of the program
 	}
 	return root
+}
+
+// groups of commands in the help text, and what is in each.
+var groups = []struct {
+	title    string
+	commands []string
+}{
+	{"Drills:", []string{"run", "plan", "judge", "scenario", "explain", "cleanup"}},
+	{"What came out of them:", []string{"report", "compare", "history", "graph", "evidence", "metrics"}},
+	{"This machine:", []string{"doctor", "images", "toolchain", "completion", "man", "version", "help"}},
+}
+
+// sorted puts every command of root into its group.
+func sorted(root *cobra.Command) {
+	for _, g := range groups {
+		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title})
+		for _, cmd := range root.Commands() {
+			if slices.Contains(g.commands, cmd.Name()) {
+				cmd.GroupID = g.title
+			}
+		}
+	}
+	last := groups[len(groups)-1].title
+	root.SetHelpCommandGroupID(last)
+	root.SetCompletionCommandGroupID(last)
 }
 
 // rename the program in the examples of a tree, as it was called.

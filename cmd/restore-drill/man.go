@@ -4,11 +4,42 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
+	"github.com/spf13/pflag"
 )
+
+// built is when the sources of this build were committed, so that the pages of a version are always the same; nil where nobody knows.
+func built() *time.Time {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return nil
+	}
+	for _, s := range info.Settings {
+		if at, err := time.Parse(time.RFC3339, s.Value); s.Key == "vcs.time" && err == nil {
+			return &at
+		}
+	}
+	return nil
+}
+
+// spell out what the flags of a tree take: the help text has it in another place, which a manual page has not.
+func spell(cmd *cobra.Command) {
+	cmd.LocalNonPersistentFlags().VisitAll(spellFlag)
+	cmd.PersistentFlags().VisitAll(spellFlag)
+	for _, sub := range cmd.Commands() {
+		spell(sub)
+	}
+}
+
+func spellFlag(f *pflag.Flag) {
+	if c, ok := f.Value.(choice); ok {
+		f.Usage += " (" + or(c.words) + ")"
+	}
+}
 
 func (a *app) manCommand() *cobra.Command {
 	return &cobra.Command{
@@ -23,8 +54,9 @@ They say what --help says.`,
 				return exitError{fmt.Errorf("make the directory of the manual pages: %w", err), exitFailed}
 			}
 			root := cmd.Root()
-			root.DisableAutoGenTag = true // no date: the pages of a version are always the same
-			header := doc.GenManHeader{Title: "RESTORE-DRILL", Section: "1", Source: "restore-drill " + version(), Manual: "restore-drill", Date: &time.Time{}}
+			root.DisableAutoGenTag = true
+			spell(root)
+			header := doc.GenManHeader{Title: "RESTORE-DRILL", Section: "1", Source: "restore-drill " + version(), Manual: "restore-drill", Date: built()}
 			if err := doc.GenManTree(root, &header, args[0]); err != nil {
 				return exitError{fmt.Errorf("write the manual pages: %w", err), exitFailed}
 			}

@@ -47,6 +47,9 @@ func TestEveryCommandIsDescribed(t *testing.T) {
 		commands++
 		path := cmd.CommandPath()
 		require.NotEmpty(t, cmd.Short, path)
+		if cmd.HasParent() && !cmd.Parent().HasParent() {
+			require.NotEmpty(t, cmd.GroupID, "%s is in no group of the help text", path)
+		}
 		if cobras(cmd) {
 			return
 		}
