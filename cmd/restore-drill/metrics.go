@@ -7,13 +7,13 @@ import (
 )
 
 func (a *app) metricsCommand() *cobra.Command {
-	show := func(use, short string, content []byte) *cobra.Command {
-		return &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
+	show := func(use, short, file string, content []byte) *cobra.Command {
+		return &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, Example: "  restore-drill metrics " + use + " > " + file, RunE: func(*cobra.Command, []string) error {
 			_, err := a.stdout.Write(content)
 			return err
 		}}
 	}
 	return group("metrics", "Print alert rules and a dashboard for the metrics of drills",
-		show("rules", "Print alert rules for Prometheus", reports.MetricsRules),
-		show("dashboard", "Print a dashboard for Grafana", reports.MetricsDashboard))
+		show("rules", "Print alert rules for Prometheus", "restore-drill.rules.yaml", reports.MetricsRules),
+		show("dashboard", "Print a dashboard for Grafana", "restore-drill.dashboard.json", reports.MetricsDashboard))
 }
