@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -278,4 +279,15 @@ func TestTimelineOfPartialDrills(t *testing.T) {
 	require.LessOrEqual(t, len(p.Bars), 400)
 	require.LessOrEqual(t, len(p.Ticks), 11)
 	require.Equal(t, 256, p.LedgerMax)
+}
+
+// What a run with many objects and differences costs, in memory; BenchmarkRender has the time.
+func TestHTMLCostsLittle(t *testing.T) {
+	r := largeReport(50_000, 5_000)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	page := render(t, WriteHTML, r)
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(300<<20), "all that was ever allocated, and so its peak")
+	require.Less(t, len(page), 4<<20)
 }

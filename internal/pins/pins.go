@@ -4,7 +4,6 @@
 package pins
 
 import (
-	_ "github.com/chromedp/chromedp"
 	_ "github.com/vmware-tanzu/velero/pkg/apis/velero/v2alpha1"
 	_ "go.opentelemetry.io/contrib/exporters/autoexport"
 	_ "go.opentelemetry.io/contrib/propagators/autoprop"

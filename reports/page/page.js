@@ -81,7 +81,7 @@
     }
     for (const e of index()) if (e.within && shown.has(e.element)) shown.add(e.within);
     for (const e of index()) {
-      const show = !filtering || shown.has(e.element) || e.within && whole.has(e.within) && (wanted.size === 0 || wanted.has(e.status));
+      const show = !filtering || shown.has(e.element) || (whole.has(e.within) && (wanted.size === 0 || wanted.has(e.status)));
       if (e.element.hidden === show) e.element.hidden = !show;
       total++;
       if (show) count++;
