@@ -253,7 +253,7 @@ func TestInChromium(t *testing.T) {
 			b.run(command(browser.SetPermission, browser.SetPermissionParams{Permission: &browser.PermissionDescriptor{Name: name}, Setting: browser.PermissionSettingGranted}))
 		}
 		b.run(command(cdppage.BringToFront, cdp.Empty{}))
-		b.run(evaluate(`document.querySelector('#artifact-snapshot-2 .copy').click()`))
+		b.run(evaluate(`document.querySelector('#artifact-snapshot-2 tr:last-child .copy').click()`))
 		b.until(`document.getElementById('said').textContent === 'Copied'`)
 		require.Equal(t, strings.Repeat("90ce3d47", 8), ask[string](b, `navigator.clipboard.readText()`))
 		b.run(evaluate(`document.querySelector('#scenario .copy').click()`))

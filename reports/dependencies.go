@@ -48,6 +48,16 @@ func (d Dependencies) bound() *Dependencies {
 // MissingSince the restore, of all that is missing.
 func (d Dependencies) MissingSince() int { return len(d.Missing) + d.MissingOmitted - d.MissingBefore }
 
+// Lacking are the missing objects: those that were missing before the failure as well, or all others.
+func (d Dependencies) Lacking(before bool) (all []MissingObject) {
+	for _, m := range d.Missing {
+		if before == (m.Since == "before") {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
 // Content of a wave in words, the most numerous kind first.
 func (w RestoreWave) Content() string {
 	var parts []string

@@ -161,14 +161,20 @@ func passedReport() *Report {
 			},
 		},
 		Probes: []Probe{
-			{Name: "shop-is-up", Verdict: Passed, Detail: "object.status.readyReplicas == object.spec.replicas is true", At: ptr(15.2), Attempts: 9},
+			{Name: "shop-is-up", Verdict: Passed, Detail: "object.status.readyReplicas == object.spec.replicas is true", At: ptr(15.2), Attempts: 9, History: []ProbeAnswer{
+				{Cluster: "source", Passed: true, Detail: "object.status.readyReplicas == object.spec.replicas is true", From: 4.4, To: 9.7, Attempts: 11},
+				{Cluster: "restored", Detail: "connection refused", From: 9.9, To: 12.9, Attempts: 5},
+				{Cluster: "restored", Detail: "object.status.readyReplicas == object.spec.replicas is false", From: 13.4, To: 14.9, Attempts: 3},
+				{Cluster: "restored", Passed: true, Detail: "object.status.readyReplicas == object.spec.replicas is true", From: 15.2, To: 15.2, Attempts: 1},
+			}},
 			{Name: "api-answers", Verdict: Passed, Detail: "HTTP 200", At: ptr(13.38), Attempts: 4},
 		},
 		Artifacts: []Artifact{
 			{Name: "snapshot-1", Method: "etcd", Taken: at(7.3), Seconds: 0.25, Bytes: 3_182_624, SHA256: strings.Repeat("5b1fe0c2", 8),
 				Facts: map[string]string{"revision": "1732", "cluster ID": "a3f0c1d2e4b59687", "keys": "701"}},
 			{Name: "snapshot-2", Method: "etcd", Taken: at(8.66), Seconds: 0.61, Bytes: 3_346_464, SHA256: strings.Repeat("90ce3d47", 8), Restored: true,
-				Facts: map[string]string{"revision": "1874", "cluster ID": "a3f0c1d2e4b59687", "keys": "812"}},
+				Facts: map[string]string{"revision": "1874", "cluster ID": "a3f0c1d2e4b59687", "keys": "812"},
+				Files: []ArtifactFile{{"pki/ca.crt", 583, strings.Repeat("daf6f65c", 8)}, {"snapshot.db", 3_345_881, strings.Repeat("90ce3d47", 8)}}},
 		},
 		Environment: Environment{
 			Versions: map[string]string{"etcd": "3.6.16", "kube-apiserver": "v1.36.3", "kube-controller-manager": "v1.36.3", "kube-scheduler": "v1.36.3", "kwok": "v0.8.0"},
@@ -286,7 +292,7 @@ func failedReport() *Report {
 	r.Objectives[2].Measured, r.Objectives[2].Verdict = ptr(43.0), Failed
 	r.Objectives[3].Measured, r.Objectives[3].Verdict = ptr(5.0), Failed
 	r.Ledger = fixtureLedger(2.81, 43)
-	r.Ledger.Writers[4].Resurrected, r.Ledger.Total.Resurrected = 2, 2
+	r.Ledger.Writers[4].Resurrected, r.Ledger.Total.Resurrected, r.Ledger.ByRevision = 2, 2, ptr(45)
 	r.Ledger.Series[12].Resurrected, r.Ledger.Series[19].Resurrected = 1, 1
 	f := r.Fidelity
 	f.After.Objects = 762
@@ -320,7 +326,7 @@ func failedReport() *Report {
 	c[2].Findings = []Finding{
 		{Verdict: Failed, Subject: "rpo", Message: "2.81 s of acknowledged work is gone; the objective is 2 s.", Next: "Take snapshots at least every 1.5 s, or make sure that the newest one is restored: the artifact's revision is 1732, and the newest backup's is 1874."},
 		{Verdict: Failed, Subject: "writer delete", Message: "2 objects whose delete was acknowledged are there again.", Next: "Delete them by hand after a restore, or replay deletes from the audit log."},
-		{Verdict: Passed, Subject: "second method", Message: "43 acknowledged writes lie above the artifact's revision: both methods name the same writes."},
+		{Verdict: Passed, Subject: "second method", Message: "45 acknowledged writes lie above the artifact's revision: both methods name the same writes."},
 	}
 	c[3].Verdict, c[3].Reason = Failed, "2 objects are lost, 1 is there that was not, 2 changed in 4 fields that the profile etcd does not allow."
 	c[3].Findings = []Finding{

@@ -97,6 +97,7 @@ var pageTemplates = template.Must(template.New("").Funcs(template.FuncMap{
 	"value":       func(s string) string { return cut(s, maxValue) },
 	"brief":       func(s string) string { return short(line(s), 300) },
 	"sentence":    sentence,
+	"untold":      func(word, text string) bool { return word != "" && !strings.Contains(text, word) },
 	"object":      objectName,
 	"sinceStatus": sinceStatus,
 }).ParseFS(pageFiles, "page/*.tmpl"))

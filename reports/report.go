@@ -268,7 +268,7 @@ type Ledger struct {
 	Total Writer `json:"total"`
 	// RPO in seconds; absent when it could not be established.
 	RPO *float64 `json:"rpo,omitempty"`
-	// ByRevision is the second method: acknowledged writes above the artifact's revision; absent where the method has none.
+	// ByRevision is the second method: acknowledged writes above the artifact's revision, creates, updates and deletes; absent where the method has none.
 	ByRevision *int `json:"byRevision,omitempty"`
 	// Series is for the picture: writes a time bucket.
 	Series []LedgerBucket `json:"series,omitempty"`
@@ -282,8 +282,10 @@ func (l Ledger) Revisions() int {
 	return *l.ByRevision
 }
 
-// Agrees tells that there is a second method and that it counts the same losses.
-func (l Ledger) Agrees() bool { return l.ByRevision != nil && *l.ByRevision == l.Total.Lost }
+// Agrees tells that there is a second method and that it counts the same writes that are not in effect: lost ones, and deletes that came back.
+func (l Ledger) Agrees() bool {
+	return l.ByRevision != nil && *l.ByRevision == l.Total.Lost+l.Total.Resurrected
+}
 
 // A Layer is a backup that was restored above another.
 type Layer struct {

@@ -142,8 +142,11 @@ func newPicture(r *Report, marks []markRow) *picture {
 			l.Open = ph.End == nil
 			l.W = max(x(to)-l.X, 2)
 			l.TextX = l.X + l.W + 6
-			if l.TextX > p.Right-60 {
+			if l.TextX > p.Right-110 {
 				l.TextX, l.Anchor = l.X-6, "end"
+				if l.X < picLeft+130 { // no room on either side
+					l.TextX = l.X + l.W - 6
+				}
 			}
 		}
 		for _, s := range r.Steps {

@@ -8,22 +8,24 @@ import (
 // A bullet is an objective drawn: the measured figure on the way to its target.
 type bullet struct {
 	Objective
-	Anchor, Label, Short string
-	Bar, Tick            string // per cent of the width; empty when there is none
-	Least                string // the measured figure, less its resolution
-	Side                 string // of the target's text
+	Anchor, Label, Of string
+	Bar, Tick         string // per cent of the width; empty when there is none
+	Least             string // the measured figure, less its resolution
 }
 
-// objectiveLabels are the words for the objectives that a drill has.
+// objectiveLabels are the words for the objectives that a drill has, and for what their figure is of.
 var objectiveLabels = map[string][2]string{
-	"rto": {"Recovery time", "RTO"}, "rpo": {"Data loss", "RPO"}, "lost writes": {"Lost writes", ""}, "fidelity": {"Fidelity", ""},
+	"rto": {"RTO", "to recover"}, "rpo": {"RPO", "of work lost"}, "lost writes": {"Lost writes", ""}, "fidelity": {"Fidelity", ""},
 }
 
 // newBullet scales measured and target to one width, with some room to the right.
 func newBullet(o Objective, anchor string) bullet {
-	b := bullet{Objective: o, Anchor: anchor, Label: o.Name, Side: "start"}
+	b := bullet{Objective: o, Anchor: anchor, Label: o.Name}
 	if label, ok := objectiveLabels[o.Name]; ok {
-		b.Label, b.Short = label[0], label[1]
+		b.Label = label[0]
+		if o.Measured != nil {
+			b.Of = label[1]
+		}
 	}
 	whole := 0.0
 	for _, v := range []*float64{o.Target, o.Measured} {
@@ -39,9 +41,6 @@ func newBullet(o Objective, anchor string) bullet {
 	}
 	if o.Target != nil {
 		b.Tick = percent(*o.Target, whole)
-		if whole > 0 && *o.Target/whole > 0.5 {
-			b.Side = "end"
-		}
 	}
 	return b
 }
