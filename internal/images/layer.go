@@ -109,7 +109,7 @@ func (l *layer) disk(name string, mode fs.FileMode, file string) {
 // imageOf layers, uncompressed archives, with the configuration of the recipe.
 func imageOf(r recipe, arch string, how compression.Compression, labels map[string]string, layers ...string) (v1.Image, error) {
 	image, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{
-		OS: "linux", Architecture: arch, RootFS: v1.RootFS{Type: "layers"},
+		OS: "linux", Architecture: arch, Created: v1.Time{Time: time.Now().UTC()}, RootFS: v1.RootFS{Type: "layers"},
 		Config: v1.Config{
 			Entrypoint: r.Entrypoint, Cmd: r.Cmd, User: r.User, Labels: labels, StopSignal: r.stopSignal(),
 			Env: append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/"}, r.Env...),
