@@ -25,10 +25,13 @@ import (
 	"github.com/restore-drill/restore-drill/scenarios"
 )
 
-// TestScenarios runs every embedded scenario, sabotage too, as many at a time as there are processors and as fit the memory: each must come out
-// exactly as it declares.
+// TestScenarios runs every embedded scenario that needs no machines, sabotage too, as many at a time as there are processors and as fit the memory: each
+// must come out exactly as it declares.
 func TestScenarios(t *testing.T) {
 	for _, s := range scenarios.Embedded() {
+		if slices.Contains(load(t, s.Name).Spec.Requires, scenarios.Machines) {
+			continue // TestScenariosOnKind
+		}
 		t.Run(s.Name, func(t *testing.T) {
 			t.Parallel()
 			report := drills.TestAsDeclared(t, s.Name)

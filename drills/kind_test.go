@@ -1,0 +1,66 @@
+package drills_test
+
+import (
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/restore-drill/restore-drill/drills"
+	"github.com/restore-drill/restore-drill/internal/engine"
+	"github.com/restore-drill/restore-drill/reports"
+	"github.com/restore-drill/restore-drill/scenarios"
+)
+
+// onKind are the scenarios that every run of the tests rehearses on real nodes: two restores of etcd, two by Velero with the bytes of volumes, and a
+// sabotage that only bytes give away.
+var onKind = []string{"control-plane-lost", "pki-deleted"}
+
+// allOnKind, in RESTORE_DRILL_ON_KIND, stands for every scenario that needs machines, and onKind.
+const allOnKind = "all"
+
+// TestScenariosOnKind runs scenarios on clusters of kind, one at a time, as two clusters fill a small machine: each must come out exactly as it declares.
+func TestScenariosOnKind(t *testing.T) {
+	needsEngine(t)
+	for _, s := range scenarios.Embedded() {
+		machines := slices.Contains(load(t, s.Name).Spec.Requires, scenarios.Machines)
+		if !slices.Contains(onKind, s.Name) && (os.Getenv("RESTORE_DRILL_ON_KIND") != allOnKind || !machines) {
+			continue
+		}
+		t.Run(s.Name, func(t *testing.T) {
+			report := drills.TestAsDeclared(t, s.Name, drills.WithProvider("kind"))
+			require.Equal(t, "kind", report.Drill.Provider)
+			if s.Sabotage {
+				require.NotEqual(t, reports.Passed, report.Verdict, "sabotage went unnoticed")
+			}
+		})
+	}
+}
+
+// TestOnKindAreScenarios holds the list.
+func TestOnKindAreScenarios(t *testing.T) {
+	for _, name := range onKind {
+		require.True(t, slices.ContainsFunc(scenarios.Embedded(), func(s scenarios.Named) bool { return s.Name == name }), name)
+	}
+}
+
+// needsEngine skips a test where no container engine answers; where RESTORE_DRILL_REQUIRE_ENGINE is set, it fails.
+func needsEngine(t *testing.T) {
+	e, err := engine.Find()
+	if err == nil {
+		_, err = e.Info(t.Context())
+	}
+	if err != nil && os.Getenv("RESTORE_DRILL_REQUIRE_ENGINE") != "" {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Skip(err)
+	}
+}
+
+func load(t *testing.T, name string) *scenarios.Scenario {
+	loaded, err := drills.Load(name)
+	require.NoError(t, err)
+	return loaded.Scenario
+}
