@@ -429,7 +429,10 @@ func (d *drill) restore(drillCtx context.Context) (err error) {
 		if err := d.step(ctx, "fence", "stop what is left of the source", func() error { return killAll(ctx, d.source) })(); err != nil {
 			return harness(err)
 		}
-		if d.restored, err = d.create(ctx, "restored"); err != nil {
+		if err = d.step(ctx, "make a new cluster", "with machines or addresses of its own, on which nothing of Kubernetes runs", func() (err error) {
+			d.restored, err = d.create(ctx, "restored")
+			return err
+		})(); err != nil {
 			return harness(err)
 		}
 	}

@@ -99,6 +99,9 @@ type Report struct {
 	Claims []Claim `json:"claims,omitempty"`
 	// Steps are what was done within the phases, in order.
 	Steps []Step `json:"steps,omitempty"`
+	// Runbook is what was done to bring the cluster back, in the order in which it was begun. It is made of what was run, so that a person can do it
+	// again by hand.
+	Runbook []RunbookStep `json:"runbook,omitempty"`
 	// RTO split by mark; absent when the service was not restored.
 	RTO *RTO `json:"rto,omitempty"`
 	// Ledger is the data-loss account; absent when the ledger could not be read.
@@ -243,6 +246,24 @@ type Step struct {
 	// Detail is free text, without secrets.
 	Detail string `json:"detail,omitempty"`
 	Error  string `json:"error,omitempty"`
+}
+
+// A RunbookStep is one step of a restore. One without commands was waiting or looking.
+type RunbookStep struct {
+	Title string `json:"title"`
+	// Detail says what it is for.
+	Detail string   `json:"detail,omitempty"`
+	Start  float64  `json:"start"`
+	End    *float64 `json:"end,omitempty"`
+	// Commands in the order in which they ended.
+	Commands []Command `json:"commands,omitempty"`
+	Error    string    `json:"error,omitempty"`
+}
+
+// A Command was run, on a machine of the cluster or on the one that the drill ran on. What it was given on its standard input is not in it.
+type Command struct {
+	Where   string `json:"where"`
+	Command string `json:"command"`
 }
 
 // RTO is the recovery time and where it went.

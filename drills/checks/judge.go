@@ -22,7 +22,7 @@ func Judge(dir, version string) (*reports.Report, error) {
 	}
 	r := &reports.Report{
 		Schema: reports.SchemaVersion, Objectives: []reports.Objective{}, Checks: []reports.Check{},
-		Drill: run.drill(version), Phases: run.reportPhases(), Marks: run.marks(), Claims: run.claims(), Steps: run.steps(), Artifacts: run.reportArtifacts(),
+		Drill: run.drill(version), Phases: run.reportPhases(), Marks: run.marks(), Claims: run.claims(), Steps: run.steps(), Runbook: run.runbook(), Artifacts: run.reportArtifacts(),
 		Environment: reports.Environment{
 			Versions: run.Header.Versions, OS: run.Header.OS, Arch: run.Header.Arch,
 			CPUs: run.Header.CPUs, MemoryBytes: run.Header.MemoryBytes, Facts: run.Header.Facts,
