@@ -117,9 +117,12 @@ type drill struct {
 	source, restored clusters.Cluster
 	canary           *canary
 	ledger           *fixtures.Ledger
-	stale            *staleclient.Client
-	scene            *faults.Scene
-	faults           []fault
+	// volumeLedger and volumes are those of seeded volumes; nil and empty for none.
+	volumeLedger *fixtures.VolumeLedger
+	volumes      evidence.Volumes
+	stale        *staleclient.Client
+	scene        *faults.Scene
+	faults       []fault
 	// began and struck tell whether the first fault at the source has begun, and was seen.
 	began, struck bool
 	// said is the tool's last claim.
@@ -259,6 +262,9 @@ func (d *drill) seed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := d.seedVolumes(ctx); err != nil {
+		return err
+	}
 	if d.ledger, err = d.startLedger(ctx, ledger.Namespace, evidence.LedgerFile); err != nil {
 		return err
 	}
@@ -277,6 +283,9 @@ func (d *drill) seed(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(seedCtx)
 	for _, l := range d.ledgers() {
 		g.Go(func() error { return l.WaitStarted(gctx) })
+	}
+	if d.volumeLedger != nil {
+		g.Go(func() error { return d.volumeLedger.WaitStarted(gctx) })
 	}
 	g.Go(func() (err error) {
 		d.canary, err = newCanary(gctx, d.source.Config())
@@ -564,6 +573,10 @@ func (d *drill) survey(ctx context.Context) error {
 	if err := d.strike(ctx, faults.Restored); err != nil {
 		return err
 	}
+	// Before the census: a pod that reads a volume nobody else has is gone by then.
+	if err := d.readVolumes(ctx); err != nil {
+		return err
+	}
 	cfg := d.restored.Config()
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(d.step(gctx, "census", "through the API", func() error {
@@ -819,6 +832,9 @@ func (d *drill) stopLedgers() error {
 	var g errgroup.Group
 	for _, l := range d.ledgers() {
 		g.Go(l.Stop)
+	}
+	if d.volumeLedger != nil {
+		g.Go(d.volumeLedger.Stop)
 	}
 	return g.Wait()
 }

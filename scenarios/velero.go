@@ -33,6 +33,10 @@ type VeleroBackup struct {
 	OrderedResources map[string]string `json:"orderedResources,omitempty"`
 	// Hooks run commands in pods while they are backed up.
 	Hooks *VeleroHooks `json:"hooks,omitempty"`
+	// DefaultVolumesToFsBackup backs up the files of every volume of a pod that does not opt it out; else only of those that a pod opts in.
+	DefaultVolumesToFsBackup *bool `json:"defaultVolumesToFsBackup,omitempty"`
+	// SnapshotVolumes takes snapshots by a storage driver, where there is one; default true.
+	SnapshotVolumes *bool `json:"snapshotVolumes,omitempty"`
 	// TTL after which Velero may remove the backup; default 720h.
 	TTL *Duration `json:"ttl,omitempty"`
 }
@@ -114,12 +118,53 @@ type VeleroRestore struct {
 	ExistingResourcePolicy string `json:"existingResourcePolicy,omitempty"`
 	// RestoreStatus names the resources whose status is restored too; default none.
 	RestoreStatus *VeleroRestoreStatus `json:"restoreStatus,omitempty"`
+	// RestorePVs restores PersistentVolumes from snapshots; default true.
+	RestorePVs *bool `json:"restorePVs,omitempty"`
+	// Hooks run commands in pods once they are restored.
+	Hooks *VeleroRestoreHooks `json:"hooks,omitempty"`
 	// PreserveNodePorts keeps the node ports of Services that were not asked for by number.
 	PreserveNodePorts *bool `json:"preserveNodePorts,omitempty"`
 	// ResourceModifiers patch objects on their way back. They become the ConfigMap to which Velero's spec.resourceModifier refers.
 	ResourceModifiers []VeleroModifier `json:"resourceModifiers,omitempty"`
 	// Server sets flags of the Velero server that restores, under the flags' own names.
 	Server *VeleroServer `json:"server,omitempty"`
+}
+
+// VeleroRestoreHooks by the resources that they are for.
+type VeleroRestoreHooks struct {
+	Resources []VeleroRestoreHook `json:"resources"`
+}
+
+// A VeleroRestoreHook runs commands in the pods that it selects.
+type VeleroRestoreHook struct {
+	Name string `json:"name"`
+	// IncludedNamespaces of the pods; default all.
+	IncludedNamespaces []string `json:"includedNamespaces,omitempty"`
+	// ExcludedNamespaces are left out.
+	ExcludedNamespaces []string `json:"excludedNamespaces,omitempty"`
+	// LabelSelector of the pods; default all.
+	LabelSelector *LabelSelector `json:"labelSelector,omitempty"`
+	// PostHooks run once the pod is restored.
+	PostHooks []VeleroPostHook `json:"postHooks"`
+}
+
+// A VeleroPostHook is one command of a restore hook.
+type VeleroPostHook struct {
+	Exec VeleroRestoreExec `json:"exec"`
+}
+
+// VeleroRestoreExec is a command in a container of a restored pod.
+type VeleroRestoreExec struct {
+	// Container in which it runs; default the pod's first.
+	Container string `json:"container,omitempty"`
+	// Command and its arguments, without a shell.
+	Command []string `json:"command"`
+	// OnError is Fail, which ends the hooks of the pod, or Continue (the default).
+	OnError string `json:"onError,omitempty"`
+	// ExecTimeout bounds the command; default 30s.
+	ExecTimeout *Duration `json:"execTimeout,omitempty"`
+	// WaitTimeout bounds the wait for the container to run; default without bound.
+	WaitTimeout *Duration `json:"waitTimeout,omitempty"`
 }
 
 // VeleroRestoreStatus selects resources.
@@ -185,6 +230,8 @@ type VeleroServer struct {
 	RestoreResourcePriorities string `json:"restore-resource-priorities,omitempty"`
 	// TerminatingResourceTimeout bounds the wait for a namespace or volume that is being deleted, for each object; default 10m.
 	TerminatingResourceTimeout *Duration `json:"terminating-resource-timeout,omitempty"`
+	// FsBackupTimeout bounds the restore of the files of one pod's volumes; default 4h.
+	FsBackupTimeout *Duration `json:"fs-backup-timeout,omitempty"`
 	// ClientQPS and ClientBurst bound Velero's requests a second; default 100 each.
 	ClientQPS   *float64 `json:"client-qps,omitempty"`
 	ClientBurst *int     `json:"client-burst,omitempty"`

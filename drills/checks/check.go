@@ -50,7 +50,7 @@ type Check struct {
 // All checks, in the order in which they are judged and reported. One may use what those before it put into the report.
 func All() []Check {
 	return []Check{phasesCheck, toolCheck, artifactCheck, freshnessCheck, rtoCheck, rpoCheck, ledgerCheck, layersCheck, driftCheck, apisCheck, fidelityCheck, storeCheck, storeHealthCheck, crdsCheck, referencesCheck,
-		readinessCheck, machinesCheck, accessCheck, staleClientsCheck, probesCheck}
+		readinessCheck, machinesCheck, volumesCheck, accessCheck, staleClientsCheck, probesCheck}
 }
 
 // judge runs one check over a run directory, whatever is in it.

@@ -352,9 +352,9 @@ func TestTheOutcomeIsComparedWithWhatWasDeclared(t *testing.T) {
 			`check fidelity is failed, which is not declared: 1 object not as at the time of the backup, first v1 configmaps shop/settings: /data/mode was "production" and is "sabotaged"`,
 			"check access is passed, declared: failed",
 		}},
-		"sabotage that nobody sees": {"", "{verdict: failed, checks: {fidelity: failed, volumes: failed}}", []string{
+		"sabotage that nobody sees": {"", "{verdict: failed, checks: {fidelity: failed, weather: failed}}", []string{
 			"the verdict is passed, declared: failed", "check fidelity is passed, declared: failed",
-			"check volumes is declared, and there is no such check",
+			"check weather is declared, and there is no such check",
 		}},
 		"unknown, and for more than one check": {"fidelity.unknown.missing", "{verdict: unknown, checks: {fidelity: unknown}}", nil},
 		"unknown where a failure is declared": {"fidelity.unknown.missing", "{verdict: failed, checks: {fidelity: failed}}", []string{

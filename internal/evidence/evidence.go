@@ -18,6 +18,8 @@
 //	apis.json             APIs: which of the source's the restored cluster's version of Kubernetes does not serve, where the versions differ
 //	drift.json            Drift: what lived against what Git says, for the method manifests
 //	machines.json         Machines: what runs on each machine, against what the API says
+//	volumes-before.json, volumes-after.json           Volumes: what lies in the seeded volumes, with digests
+//	volume-ledger.jsonl   VolumeRecord: records that a pod acknowledged once they were on its volume's disk
 //	tool-*.json           ToolResult: what the backup tool says of one of its operations
 //	artifacts/NAME/       one backup each: artifact.json and the method's own files, 0600 in 0700
 //	logs/CLUSTER/*.log    component logs
@@ -34,29 +36,32 @@ import (
 
 // Names of the files in a run directory.
 const (
-	HeaderFile       = "drill.json"
-	ScenarioFile     = "scenario.yaml"
-	TimelineFile     = "timeline.jsonl"
-	LedgerFile       = "ledger.jsonl"
-	SurvivorsFile    = "survivors.jsonl"
-	CensusBeforeFile = "census-before.jsonl.zst"
-	CensusAfterFile  = "census-after.jsonl.zst"
-	StoreFile        = "store.json"
-	StoreHealthFile  = "store-health.json"
-	AccessBackupFile = "access-backup.jsonl"
-	AccessBeforeFile = "access-before.jsonl"
-	AccessAfterFile  = "access-after.jsonl"
-	CRDsBeforeFile   = "crds-before.json"
-	CRDsAfterFile    = "crds-after.json"
-	CRDsRecreateFile = "crds-recreate.json"
-	FreshnessFile    = "freshness.json"
-	DriftFile        = "drift.json"
-	APIsFile         = "apis.json"
-	InformerFile     = "informer.json"
-	ProbesFile       = "probes.jsonl"
-	MachinesFile     = "machines.json"
-	ArtifactsDir     = "artifacts"
-	LogsDir          = "logs"
+	HeaderFile        = "drill.json"
+	ScenarioFile      = "scenario.yaml"
+	TimelineFile      = "timeline.jsonl"
+	LedgerFile        = "ledger.jsonl"
+	SurvivorsFile     = "survivors.jsonl"
+	CensusBeforeFile  = "census-before.jsonl.zst"
+	CensusAfterFile   = "census-after.jsonl.zst"
+	StoreFile         = "store.json"
+	StoreHealthFile   = "store-health.json"
+	AccessBackupFile  = "access-backup.jsonl"
+	AccessBeforeFile  = "access-before.jsonl"
+	AccessAfterFile   = "access-after.jsonl"
+	CRDsBeforeFile    = "crds-before.json"
+	CRDsAfterFile     = "crds-after.json"
+	CRDsRecreateFile  = "crds-recreate.json"
+	FreshnessFile     = "freshness.json"
+	DriftFile         = "drift.json"
+	APIsFile          = "apis.json"
+	InformerFile      = "informer.json"
+	ProbesFile        = "probes.jsonl"
+	MachinesFile      = "machines.json"
+	ArtifactsDir      = "artifacts"
+	LogsDir           = "logs"
+	VolumesBeforeFile = "volumes-before.json"
+	VolumesAfterFile  = "volumes-after.json"
+	VolumeLedgerFile  = "volume-ledger.jsonl"
 )
 
 // Of is the name of a layer's own file beside that of the drill: ledger-velero.jsonl.
