@@ -328,7 +328,7 @@ func TestInChromium(t *testing.T) {
 		html := render(t, WriteHTML, r)
 		require.Less(t, len(html), 10<<20)
 		b := c.open(t, html)
-		require.Equal(t, 20_000, ask[int](b, `document.querySelectorAll('#fidelity [data-status=failed].diff, #fidelity .named li').length`))
+		require.Equal(t, 20_000, ask[int](b, `document.querySelectorAll('#fidelity [data-status=failed].diff, #fidelity [data-each=failed] > li').length`))
 		b.search("thing-019999")
 		b.until(`document.getElementById('matches').textContent.startsWith('1 of')`)
 		require.Contains(t, ask[string](b, `[...document.querySelectorAll('.named li')].filter((e) => e.checkVisibility()).map((e) => e.textContent).join()`), "namespace-199/thing-019999")

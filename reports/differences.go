@@ -10,10 +10,11 @@ const (
 	maxDetailed   = 300 // unexpected differences with their fields
 	maxDetailText = 1 << 20
 	maxNamed      = 25_000 // unexpected differences by name only
-	maxAllowed    = 20     // expected differences of one rule with their fields
+	maxAllowed    = 5      // expected differences of one rule with their fields
 	maxAlsoNamed  = 2_000  // expected differences of one rule by name only
 	maxNameText   = 4 << 20
 	maxFields     = 30  // fields of one difference
+	maxExpected   = 8   // fields of one that is expected
 	maxOpen       = 6   // differences that are unfolded
 	maxPaths      = 120 // runes of the paths of one that is named
 )
@@ -47,7 +48,7 @@ type allowedGroup struct {
 	Rule, Because string
 	Count, More   int
 	Differences   []differenceView
-	Names         []namedDifference
+	Names         []string
 }
 
 func newDifferences(all []Difference, anchor func(sort, name string) string) differences {
@@ -85,11 +86,9 @@ func newDifferences(all []Difference, anchor func(sort, name string) string) dif
 			switch {
 			case len(g.Differences) < maxAllowed && detailed < maxDetailText:
 				detailed += x.size()
-				g.Differences = append(g.Differences, newDifference(x, of(x), "expected", false))
+				g.Differences = append(g.Differences, newDifference(x, of(x), "expected", maxExpected, false))
 			case len(g.Names) < maxAlsoNamed && named < maxNameText:
-				n := name(x)
-				n.Name = line(x.Resource) + " " + n.Name
-				g.Names = append(g.Names, n)
+				g.Names = append(g.Names, line(x.Resource)+" "+name(x).Name)
 			default:
 				g.More++
 			}
@@ -98,7 +97,7 @@ func newDifferences(all []Difference, anchor func(sort, name string) string) dif
 		switch {
 		case len(d.Detailed) < maxDetailed && detailed < maxDetailText:
 			detailed += x.size()
-			d.Detailed = append(d.Detailed, newDifference(x, of(x), Failed.String(), len(d.Detailed) < maxOpen))
+			d.Detailed = append(d.Detailed, newDifference(x, of(x), Failed.String(), maxFields, len(d.Detailed) < maxOpen))
 		case names < maxNamed && named < maxNameText:
 			resource := line(x.Resource)
 			i, ok := resources[resource]
@@ -131,9 +130,9 @@ func (d Difference) size() int {
 	return n
 }
 
-func newDifference(d Difference, anchor, status string, open bool) differenceView {
+func newDifference(d Difference, anchor, status string, fields int, open bool) differenceView {
 	v := differenceView{Anchor: anchor, Status: status, Open: open}
-	d.Fields, v.More = bound(d.Fields, maxFields)
+	d.Fields, v.More = bound(d.Fields, fields)
 	v.Difference = readable(d)
 	v.Name = cut(v.Name, maxValue)
 	return v

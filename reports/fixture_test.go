@@ -187,6 +187,10 @@ func passedReport() *Report {
 			"Everything ran on one host: the figures hold no network, no image pulls and no waiting for machines.",
 		},
 		Scenario: fixtureScenario,
+		Controls: []Control{{ID: "cis:11.5", Framework: "CIS Controls", Source: "version 8.1", Title: "Test data recovery",
+			Supports:     []ControlStatement{{ID: "cis:11.5/1", Says: "backed up data is restored and compared with what was there", Checks: []string{"fidelity", "rpo"}}},
+			NotSupported: []ControlStatement{{ID: "cis:11.5/2", Says: "backups are what they were when they were taken", Checks: []string{"artifact"}, Because: "the check artifact was not made"}},
+			DoesNotShow:  []string{"that recovery is tested each quarter, or more often"}}},
 	}
 	r.Ledger = fixtureLedger(1.204, 21)
 	r.Dependencies = fixtureDependencies()

@@ -29,7 +29,7 @@ const (
 	maxLogLines = 200
 	maxValue    = 1 << 10  // bytes of a text within a table
 	maxScenario = 64 << 10 // bytes of the scenario
-	quietKinds  = 12       // kinds without differences are folded when there are more
+	maxKinds    = 16       // when there are more, kinds in which nothing is wrong are folded
 )
 
 //go:embed page
@@ -135,7 +135,8 @@ type page struct {
 	Writes    accountView
 	Layered   []layerView
 	Kinds     []kindView // with something to see
-	Quiet     []kindView // without
+	Usual     []kindView // with nothing but what is expected, where they are many
+	Quiet     []kindView // without any difference, where there are others
 	Sum       kindView
 	differences
 	Asked    []probeView
@@ -301,13 +302,32 @@ func (p *page) checks() {
 			for _, f := range c.Findings {
 				view.Findings = append(view.Findings, findingView{f, p.anchor(view.Anchor, digestOf(f.Subject, f.Message))})
 			}
-			p.Checks = append(p.Checks, view)
 			p.Judged[c.Name] = c
 			if v == Failed || v == Unknown {
 				p.next(view)
 			}
+			p.Checks = append(p.Checks, view.brief())
 		}
 	}
+}
+
+// brief says once what all findings ask for.
+func (c checkView) brief() checkView {
+	var asked []string
+	for _, f := range c.Findings {
+		if f.Next != "" {
+			asked = append(asked, f.Next)
+		}
+	}
+	if len(asked) < 2 || c.Next != "" || len(slices.Compact(slices.Clone(asked))) > 1 {
+		return c
+	}
+	c.Next = asked[0]
+	c.Findings = slices.Clone(c.Findings)
+	for i := range c.Findings {
+		c.Findings[i].Next = ""
+	}
+	return c
 }
 
 // next gathers what to do about a check. Findings that ask for the same are one step.
@@ -393,6 +413,9 @@ func (p *page) nav() {
 		add("probes", "Probes", number(len(p.Asked)), "probes")
 	}
 	add("artifacts", "Backups", number(len(p.Kept)), "artifact")
+	if len(p.Controls) > 0 {
+		add("controls", "Controls", number(len(p.Controls)))
+	}
 	add("environment", "Environment", "")
 	add("limits", "Limits", "")
 	if len(p.Excerpts) > 0 {

@@ -52,6 +52,7 @@ type lane struct {
 	Text    string
 	TextX   float64
 	Anchor  string
+	Inside  bool // the text is in the bar
 	Steps   []stepBar
 }
 
@@ -144,8 +145,8 @@ func newPicture(r *Report, marks []markRow) *picture {
 			l.TextX = l.X + l.W + 6
 			if l.TextX > p.Right-110 {
 				l.TextX, l.Anchor = l.X-6, "end"
-				if l.X < picLeft+130 { // no room on either side
-					l.TextX = l.X + l.W - 6
+				if l.X < picLeft+130 || l.W > 400 { // no room on either side, or too far from its end
+					l.TextX, l.Inside = l.X+l.W-6, true
 				}
 			}
 		}

@@ -111,8 +111,13 @@ func (p *page) kinds(all []KindRow) {
 	slices.SortStableFunc(p.Kinds, func(a, b kindView) int {
 		return (b.Lost + b.Extra + b.Changed) - (a.Lost + a.Extra + a.Changed)
 	})
-	if len(p.Quiet) <= quietKinds {
+	// Few are shown at once; of many, those in which something went wrong.
+	wrong := slices.IndexFunc(p.Kinds, func(k kindView) bool { return k.Status != Failed.String() })
+	switch {
+	case len(p.Kinds)+len(p.Quiet) <= maxKinds:
 		p.Kinds, p.Quiet = append(p.Kinds, p.Quiet...), nil
+	case len(p.Kinds) > maxKinds && wrong >= 0:
+		p.Kinds, p.Usual = p.Kinds[:wrong], p.Kinds[wrong:]
 	}
 }
 

@@ -58,12 +58,13 @@
     if (link && link.hash === location.hash) follow();
   });
 
-  // The filter. Entries are what has a status; one that holds others is shown when one of them is.
+  // The filter. Entries are what has a status, or is in a list of which each has; one that holds others is shown when one of them is.
+  const ENTRY = '[data-status], [data-each] > li';
   const input = $('filter');
   const chips = all('.chip');
   let entries = null;
-  const index = () => entries ??= all('main [data-status]').map((e) => ({
-    element: e, text: e.textContent.toLowerCase(), status: e.dataset.status, within: e.parentElement.closest('[data-status]'),
+  const index = () => entries ??= all(ENTRY, document.querySelector('main')).map((e) => ({
+    element: e, text: e.textContent.toLowerCase(), status: e.dataset.status ?? e.parentElement.dataset.each, within: e.parentElement.closest('[data-status]'),
     heading: (e.matches('details') ? e.querySelector('summary') : e).textContent.toLowerCase(),
   }));
   function apply() {
