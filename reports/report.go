@@ -146,10 +146,12 @@ type Drill struct {
 	Scenario    string            `json:"scenario"`
 	Description string            `json:"description,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
-	Provider    string            `json:"provider"`
-	Method      string            `json:"method"`
-	Faults      []string          `json:"faults"`
-	Started     time.Time         `json:"started"`
+	// Cadence in which the scenario is to be rehearsed; absent when it declares none.
+	Cadence  string    `json:"cadence,omitempty"`
+	Provider string    `json:"provider"`
+	Method   string    `json:"method"`
+	Faults   []string  `json:"faults"`
+	Started  time.Time `json:"started"`
 	// Seconds of wall time, provisioning to survey.
 	Seconds float64 `json:"seconds"`
 	// Version of restore-drill that ran it, and that judged it.

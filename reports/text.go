@@ -200,3 +200,6 @@ func declaration(r *Report) string {
 	}
 	return fmt.Sprintf("The scenario declares %s: it did not come out so.", r.Declared.Verdict)
 }
+
+// Figure is a measured or promised value in the objective's unit, as the reports show it.
+func Figure(unit string, v float64) string { return figure(unit, v) }

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/restore-drill/restore-drill/internal/cadence"
 )
 
 // A constraint narrows what a field accepts, beyond its type. The parser and the JSON Schema read the same table.
@@ -63,6 +65,7 @@ func constraints(v Vocabulary) map[string]constraint {
 		"Scenario.apiVersion":   {words: []string{APIVersion}, what: "apiVersion"},
 		"Scenario.kind":         {words: []string{Kind}, what: "kind"},
 		"Metadata.name":         label,
+		"Spec.cadence":          {pattern: cadence.Pattern, like: cadence.Like},
 		"Objectives.rto":        positive,
 		"Objectives.rpo":        {least: number(0)},
 		"Objectives.lostWrites": {least: number(0)},

@@ -33,7 +33,7 @@ type Scenario struct {
 type Metadata struct {
 	// Name is a DNS label. It names the drill in reports, in JUnit and on the command line.
 	Name string `json:"name"`
-	// Labels are free for the user: team, cadence, tier.
+	// Labels are free for the user: team, service, tier.
 	Labels map[string]string `json:"labels,omitempty"`
 }
 
@@ -41,6 +41,8 @@ type Metadata struct {
 type Spec struct {
 	// Description says in one or two sentences what disaster this rehearses, and why.
 	Description string `json:"description,omitempty"`
+	// Cadence in which it is to be rehearsed: daily, weekly, monthly, quarterly, or a time such as 10d. "restore-drill history overdue" holds it to that.
+	Cadence string `json:"cadence,omitempty"`
 	// Objectives are the targets that the restore is judged against.
 	Objectives Objectives `json:"objectives"`
 	// Requires names what the clusters must have beyond an API: machines, whose kubelets run pods and whose disks hold volumes. A provider without

@@ -44,7 +44,7 @@ func Judge(dir, version string) (*reports.Report, error) {
 func (run *Run) drill(version string) reports.Drill {
 	spec := run.Scenario.Spec
 	d := reports.Drill{
-		ID: run.Header.ID, Scenario: run.Header.Scenario, Description: spec.Description, Labels: run.Scenario.Metadata.Labels,
+		ID: run.Header.ID, Scenario: run.Header.Scenario, Description: spec.Description, Labels: run.Scenario.Metadata.Labels, Cadence: spec.Cadence,
 		Provider: run.Header.Provider, Method: spec.Backup.Method, Faults: []string{},
 		Started: run.Header.Started, RunBy: run.Header.RunBy, JudgedBy: version,
 	}

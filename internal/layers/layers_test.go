@@ -17,7 +17,7 @@ const module = "github.com/restore-drill/restore-drill/"
 
 // mayImport says, for each package or tree of packages of this module, which others of this module it may import. Tests are free.
 var mayImport = map[string][]string{
-	"cmd":             {"drills", "drills/clusters", "scenarios", "reports", "internal/toolchain", "internal/engine", "internal/images", "internal/doctor", "internal/progress", "internal/evidence", "internal/graph", "internal/bundle"},
+	"cmd":             {"drills", "drills/clusters", "scenarios", "reports", "reports/history", "internal/cadence", "internal/toolchain", "internal/engine", "internal/images", "internal/doctor", "internal/progress", "internal/evidence", "internal/graph", "internal/bundle"},
 	"drills":          {"drills/clusters", "drills/backups", "drills/faults", "drills/checks", "scenarios", "reports", "fixtures", "internal"},
 	"drills/e2e":      {"drills", "drills/clusters", "scenarios", "reports", "internal"},
 	"drills/checks":   {"scenarios", "reports", "internal"},
@@ -25,8 +25,8 @@ var mayImport = map[string][]string{
 	"drills/backups":  {"drills/clusters", "scenarios", "fixtures", "internal"},
 	"drills/clusters": {"internal"},
 	"fixtures":        {"internal"},
-	"scenarios":       {"internal/jsonschema"},
-	"reports":         {"internal/jsonschema"},
+	"scenarios":       {"internal/jsonschema", "internal/cadence"},
+	"reports":         {"internal/jsonschema", "internal/cadence"},
 	"internal":        {"internal"},
 	"internal/bundle": {"reports", "internal"},
 }
