@@ -162,7 +162,7 @@ func plural(n int, one string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	if strings.HasSuffix(one, "y") {
+	if strings.HasSuffix(one, "y") && !strings.HasSuffix(one, "ay") {
 		one = strings.TrimSuffix(one, "y") + "ie"
 	}
 	digits := strconv.Itoa(n)

@@ -2,10 +2,8 @@ package reports
 
 import (
 	"bytes"
-	_ "embed"
 	"errors"
 	"fmt"
-	"html/template"
 	"io"
 	"slices"
 	"strings"
@@ -19,79 +17,51 @@ const (
 	maxListed = 100 // drills of the table behind it
 )
 
-//go:embed trend.html.tmpl
-var trendSource string
-
-//go:embed trend.css
-var trendStyle string
-
-var trendTemplate = template.Must(template.Must(pageTemplate.Clone()).New("trend").Funcs(template.FuncMap{
-	"brief": func(s string) string { return short(line(s), 300) },
-	"date":  day,
-	"digest": func(s string) string {
-		return s[:min(12, len(s))]
-	},
-	"measured": func(r Record, name string) string {
-		if o := r.Figure(name); o != nil && o.Measured != nil {
-			return figure(o.Unit, *o.Measured)
-		}
-		return ""
-	},
-	"missed": func(r Record, name string) bool {
-		o := r.Figure(name)
-		if o == nil {
-			return false
-		}
-		margin, known := o.Margin()
-		return known && margin < 0
-	},
-}).Parse(trendSource))
-
 // WriteTrendHTML writes for each series a chart of each figure against its target, and the table behind it, as one page like that of a report.
 func WriteTrendHTML(w io.Writer, series []Series, now time.Time) error {
 	if len(series) == 0 {
 		return errors.New("write trend: there are no drills")
 	}
-	p := trendPage{Written: now.UTC()}
-	p.Style = template.CSS(pageStyle + trendStyle)
-	p.Policy = policy(pageStyle + trendStyle)
-	var newest []Verdict
-	for _, s := range series {
-		newest = append(newest, s.newest().Verdict)
-		p.Drills += len(s.Records)
-	}
-	p.Verdict = Worst(newest...)
-	p.Icon = favicon(p.Verdict)
 	var checks []Check
-	for _, v := range newest {
-		checks = append(checks, Check{Verdict: v})
+	drills := 0
+	for _, s := range series {
+		checks = append(checks, Check{Verdict: s.newest().Verdict})
+		drills += len(s.Records)
 	}
-	p.Newest = tally(checks)
-	shown, more := bound(series, maxSeries)
-	p.More = more
+	p := trendPage{Written: now.UTC(), Verdict: worstOf(checks), Newest: tally(checks), Drills: drills, Statuses: []string{Failed.String(), Unknown.String(), Passed.String()}}
+	p.frame = newFrame(fmt.Sprintf("Trend of %s · restore-drill", plural(drills, "drill")), p.Verdict, pageStyle, pageFile("trend.css"))
+	var shown []Series
+	shown, p.More = bound(series, maxSeries)
 	anchors := map[string]bool{}
 	for _, s := range shown {
 		p.Series = append(p.Series, newSeriesView(readable(s), unique(anchors, "s-"+slug(s.Scenario), "%s-%d")))
 	}
 	var b bytes.Buffer
-	if err := trendTemplate.Execute(&b, p); err != nil {
+	if err := pageTemplates.ExecuteTemplate(&b, "trend.tmpl", p); err != nil {
 		return fmt.Errorf("write trend: %w", err)
 	}
 	_, err := w.Write(b.Bytes())
 	return err
 }
 
+func worstOf(checks []Check) Verdict {
+	var all []Verdict
+	for _, c := range checks {
+		all = append(all, c.Verdict)
+	}
+	return Worst(all...)
+}
+
 type trendPage struct {
-	Style   template.CSS
-	Policy  string
-	Icon    template.URL
+	frame
 	Written time.Time
 	// Verdict is the worst of the newest drills', and Newest counts them.
-	Verdict Verdict
-	Newest  string
-	Drills  int
-	Series  []seriesView
-	More    int
+	Verdict  Verdict
+	Newest   string
+	Drills   int
+	Statuses []string
+	Series   []seriesView
+	More     int
 }
 
 type seriesView struct {
@@ -99,11 +69,23 @@ type seriesView struct {
 	Anchor string
 	Last   Record
 	Strip  []Record // the drills that are drawn
-	Older  int      // and those that are not
+	Older  int      // and how many are not
 	Charts []chart
 	Names  []string // of the figures
-	Listed []Record // newest first
+	Listed []trendRow
 	Rest   int
+}
+
+// A trendRow is a drill of the table behind the charts, with a cell for each figure.
+type trendRow struct {
+	Record
+	File  string
+	Cells []trendCell
+}
+
+type trendCell struct {
+	Text   string // empty for what was not measured
+	Missed bool
 }
 
 func newSeriesView(s Series, anchor string) seriesView {
@@ -114,11 +96,27 @@ func newSeriesView(s Series, anchor string) seriesView {
 		v.Names = append(v.Names, t.Name)
 		v.Charts = append(v.Charts, newChart(t, v.Strip, v.Older))
 	}
-	v.Listed = slices.Clone(s.Records)
-	slices.Reverse(v.Listed)
-	v.Listed, v.Rest = bound(v.Listed, maxListed)
+	for _, r := range slices.Backward(s.Records) {
+		if len(v.Listed) == maxListed {
+			break
+		}
+		row := trendRow{Record: r, File: r.ScenarioSHA256[:min(12, len(r.ScenarioSHA256))]}
+		for _, name := range v.Names {
+			cell := trendCell{}
+			if o := r.Figure(name); o != nil && o.Measured != nil {
+				margin, known := o.Margin()
+				cell = trendCell{figure(o.Unit, *o.Measured), known && margin < 0}
+			}
+			row.Cells = append(row.Cells, cell)
+		}
+		v.Listed = append(v.Listed, row)
+	}
+	v.Rest = len(s.Records) - len(v.Listed)
 	return v
 }
+
+// Day of the drill.
+func (r Record) Day() string { return day(r.Started) }
 
 // Geometry of a chart, in user units of its viewBox, which are pixels.
 const (

@@ -131,3 +131,19 @@ func (b *batch) conclude(summary *reports.Summary, left []*reports.Report) error
 		return reports.WriteSummaryTerminal(b.stdout, summary, b.color(), files...)
 	}))
 }
+
+// record appends the drills that left a report to a history.
+func (b *batch) record(ctx context.Context, where string) error {
+	var (
+		all  []reports.Record
+		errs []error
+	)
+	for _, dir := range b.dirs {
+		records, err := recordsOf(dir)
+		if err != nil {
+			errs = append(errs, exitError{fmt.Errorf("append to history %s: %w", where, err), exitReporting})
+		}
+		all = append(all, records...)
+	}
+	return errors.Join(append(errs, b.app.record(ctx, where, all))...)
+}

@@ -16,12 +16,13 @@ import (
 	"github.com/restore-drill/restore-drill/internal/progress"
 	"github.com/restore-drill/restore-drill/internal/toolchain"
 	"github.com/restore-drill/restore-drill/reports"
+	"github.com/restore-drill/restore-drill/reports/history"
 )
 
 func (a *app) runCommand() *cobra.Command {
 	var (
-		provider, out string
-		asDeclared    bool
+		provider, out, where string
+		asDeclared           bool
 	)
 	b := batch{app: a}
 	cmd := &cobra.Command{
@@ -30,7 +31,9 @@ func (a *app) runCommand() *cobra.Command {
 		Long: `Run one or more drills, embedded ones by name and files by path; all stands for every embedded one. Several drills each have a
 directory of their own in the run directory, and one report of them all lies beside: index.html, summary.json and junit.xml.
 
-Exit code: 0 all passed, 1 one failed, 2 one is unknown (the drill could not tell), 64 usage or an invalid scenario, 130 interrupted.`,
+With --history each drill is appended to a history, whatever came out of it; a history that cannot be appended to leaves the verdict as it is.
+
+Exit code: 0 all passed, 1 one failed, 2 one is unknown (the drill could not tell), 3 all passed and the history could not be appended to, 64 usage or an invalid scenario, 130 interrupted.`,
 		Example: "  restore-drill run etcd-data-lost\n  restore-drill run ./my-scenario.yaml --out ./drill-of-today\n  restore-drill run all --parallel 2 --as-declared",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -47,6 +50,11 @@ Exit code: 0 all passed, 1 one failed, 2 one is unknown (the drill could not tel
 			if err := b.place(out); err != nil {
 				return err
 			}
+			if where != "" {
+				if err := history.Check(where); err != nil {
+					return err
+				}
+			}
 			if b.display, err = progress.New(a.stderr, a.progress, a.coloured(a.stderr)); err != nil {
 				return err
 			}
@@ -55,19 +63,24 @@ Exit code: 0 all passed, 1 one failed, 2 one is unknown (the drill could not tel
 				return err
 			}
 			summary, err := b.run(cmd.Context())
+			var unreported error
+			if where != "" {
+				unreported = b.record(cmd.Context(), where)
+			}
 			switch {
 			case asDeclared && !summary.AsDeclared:
-				return exitError{errors.Join(err, errors.New("not every drill came out as its scenario declares")), exitFailed}
+				return exitError{errors.Join(err, unreported, errors.New("not every drill came out as its scenario declares")), exitFailed}
 			case err != nil && (asDeclared || summary.Verdict == reports.Passed):
-				return exitError{err, exitUnknown}
-			case asDeclared:
-				return nil
+				return exitError{errors.Join(err, unreported), exitUnknown}
+			case asDeclared || summary.Verdict == reports.Passed:
+				return unreported
 			}
-			return exitWith(err, summary.Verdict)
+			return exitWith(errors.Join(err, unreported), summary.Verdict)
 		},
 	}
 	providerFlag(cmd.Flags(), &provider, "where the clusters run")
 	cmd.Flags().StringVar(&out, "out", "", "run directory, new or empty (default a dated one under ./drill-runs)")
+	historyFlag(cmd.Flags(), &where)
 	oneOf(cmd.Flags(), &b.output, "output", "o", "what to print on stdout", "text", "json")
 	cmd.Flags().IntVar(&b.parallel, "parallel", 1, "how many drills to run at a time, at most, and no more than fit the memory that is available")
 	cmd.Flags().BoolVar(&asDeclared, "as-declared", false, "exit 0 when every drill comes out as its scenario's expect says, whatever the verdict")

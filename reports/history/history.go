@@ -75,6 +75,14 @@ func Open(ctx context.Context, where string, create bool) (*History, error) {
 	return h, nil
 }
 
+// Check tells what is wrong with the name of a history, before there is anything to append to it.
+func Check(where string) error {
+	if _, _, err := directory(where); err != nil {
+		return fmt.Errorf("open history %s: %w", where, err)
+	}
+	return nil
+}
+
 // directory of a path or a file URL.
 func directory(where string) (dir string, ok bool, err error) {
 	if where == "" {
@@ -292,7 +300,7 @@ func decode(b []byte, sequence int) (reports.Record, error) {
 	}
 	whole := r
 	if again, err := seal(&whole); err != nil || !bytes.Equal(again, b) {
-		return reports.Record{}, fmt.Errorf("was edited: it is not what its own digest, %.12s, is of", r.SHA256)
+		return reports.Record{}, fmt.Errorf("was edited: it does not have the digest that it says of itself")
 	}
 	return r, nil
 }

@@ -116,8 +116,8 @@ func TestBreaksAreFoundAndNamed(t *testing.T) {
 		do   func(t *testing.T, dir string)
 		want []string
 	}{
-		"verdict edited": {edit(2, `"verdict": "failed"`, `"verdict": "passed"`), []string{"record 2 was edited: it is not what its own digest, ", "record 3 does not link to record 2"}},
-		"newest edited":  {edit(4, `"measured": 5.9`, `"measured": 1.9`), []string{"record 4 was edited: it is not what its own digest, "}},
+		"verdict edited": {edit(2, `"verdict": "failed"`, `"verdict": "passed"`), []string{"record 2 was edited: it does not have the digest that it says of itself", "record 3 does not link to record 2"}},
+		"newest edited":  {edit(4, `"measured": 5.9`, `"measured": 1.9`), []string{"record 4 was edited: it does not have the digest that it says of itself"}},
 		"a blank":        {edit(4, `"verdict"`, ` "verdict"`), []string{"record 4 was edited"}},
 		"rewritten": {reseal(2, func(r *reports.Record) { r.Verdict = reports.Passed }),
 			[]string{"record 3 does not link to record 2: it was appended to one with the digest "}},
