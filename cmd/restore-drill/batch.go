@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -139,6 +141,9 @@ func (b *batch) record(ctx context.Context, where string) error {
 		errs []error
 	)
 	for _, dir := range b.dirs {
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			continue // not begun: there is nothing to keep, and the error of the run says why
+		}
 		records, err := recordsOf(dir)
 		if err != nil {
 			errs = append(errs, exitError{fmt.Errorf("append to history %s: %w", where, err), exitReporting})
