@@ -186,11 +186,12 @@ func passedReport() *Report {
 			"No volume holds data: PersistentVolumes came back as objects only.",
 			"Everything ran on one host: the figures hold no network, no image pulls and no waiting for machines.",
 		},
+		Runbook: []RunbookStep{
+			{Title: "verify artifact", Detail: "compare the digests with those recorded when it was taken", Start: 9.87, End: ptr(9.95), Commands: []Command{{"node-0", "sha256sum --check /var/lib/restore-drill/snapshot-2/MANIFEST.sha256"}}},
+			{Title: "restore store", Start: 9.95, End: ptr(10.42), Commands: []Command{{"node-0", "etcdutl snapshot restore snapshot.db \\\n  --name etcd-0 --data-dir /var/lib/etcd \\\n  --bump-revision 1000000000 --mark-compacted"}}},
+			{Title: "start restored control plane", Start: 10.42, End: ptr(14.1)},
+		},
 		Scenario: fixtureScenario,
-		Controls: []Control{{ID: "cis:11.5", Framework: "CIS Controls", Source: "version 8.1", Title: "Test data recovery",
-			Supports:     []ControlStatement{{ID: "cis:11.5/1", Says: "backed up data is restored and compared with what was there", Checks: []string{"fidelity", "rpo"}}},
-			NotSupported: []ControlStatement{{ID: "cis:11.5/2", Says: "backups are what they were when they were taken", Checks: []string{"artifact"}, Because: "the check artifact was not made"}},
-			DoesNotShow:  []string{"that recovery is tested each quarter, or more often"}}},
 	}
 	r.Ledger = fixtureLedger(1.204, 21)
 	r.Dependencies = fixtureDependencies()
@@ -347,6 +348,13 @@ func failedReport() *Report {
 	return r
 }
 
+func fixtureControls() []Control {
+	return []Control{{ID: "cis:11.5", Framework: "CIS Controls", Source: "version 8.1", Title: "Test data recovery",
+		Supports:     []ControlStatement{{ID: "cis:11.5/1", Says: "backed up data is restored and compared with what was there", Checks: []string{"fidelity", "rpo"}}},
+		NotSupported: []ControlStatement{{ID: "cis:11.5/2", Says: "backups are what they were when they were taken", Checks: []string{"artifact"}, Because: "the check artifact was not made"}},
+		DoesNotShow:  []string{"that recovery is tested each quarter, or more often"}}}
+}
+
 // unknownReport is a drill in which the API server was killed from outside during the restore.
 func unknownReport() *Report {
 	r := passedReport()
@@ -364,6 +372,9 @@ func unknownReport() *Report {
 	r.Steps = r.Steps[:10]
 	r.Steps[9].End, r.Steps[9].Error = nil, "kube-apiserver: signal: killed"
 	r.Marks = r.Marks[:9]
+	r.Controls = fixtureControls()
+	r.Controls[0].Supports[0].Because = "the drill could not tell"
+	r.Controls[0].Supports, r.Controls[0].NotSupported = []ControlStatement{}, append(r.Controls[0].Supports, r.Controls[0].NotSupported...)
 	r.RTO, r.Ledger, r.Fidelity, r.Dependencies, r.Probes = nil, nil, nil, nil, nil
 	for i := range r.Checks {
 		c := &r.Checks[i]
@@ -410,6 +421,10 @@ func hostileReport() *Report {
 	r.Logs = []LogExcerpt{{Component: evil, Lines: []string{evil}}}
 	r.Artifacts[0].Facts[evil] = evil
 	r.Environment.Versions[evil] = evil
+	r.Runbook[0] = RunbookStep{Title: evil, Detail: evil, Error: evil, Commands: []Command{{evil, evil}}}
+	r.Controls = fixtureControls()
+	r.Controls[0].Title, r.Controls[0].Supports[0].Says = evil, evil
+	r.Probes[0].Name, r.Probes[0].History[0].Detail = evil, evil
 	return r
 }
 

@@ -25,9 +25,11 @@ const (
 	maxFrom     = 3  // findings that each of them names
 	maxAccess   = 1_000
 	maxSteps    = 400
-	maxFiles    = 50 // files of one backup
+	maxFiles    = 50  // files of one backup
+	maxCommands = 100 // commands of one step of the runbook
 	maxLogLines = 200
-	maxValue    = 1 << 10  // bytes of a text within a table
+	maxValue    = 1 << 10 // bytes of a text within a table
+	maxCommand  = 8 << 10
 	maxScenario = 64 << 10 // bytes of the scenario
 	maxKinds    = 16       // when there are more, kinds in which nothing is wrong are folded
 )
@@ -141,12 +143,13 @@ type page struct {
 	differences
 	Asked    []probeView
 	StruckAt string // per cent of the drill; empty when the failure was not seen
+	Recovery []recoveryView
 	Kept     []artifactView
 	Excerpts []excerptView
 	// Judged are the checks by name: a section without data says what became of its check.
 	Judged map[string]Check
 	// Left off lists that are bounded.
-	MoreAccess, MoreSteps int
+	MoreAccess, MoreSteps, MoreRecovery int
 
 	// anchors that are taken. They are made of what they lead to, so that a link to an entry holds as long as the entry is the same.
 	anchors map[string]bool
@@ -219,6 +222,14 @@ func newPage(full *Report) *page {
 	if r.Dependencies != nil {
 		r.Dependencies = r.Dependencies.bound()
 	}
+	r.Runbook = slices.Clone(r.Runbook)
+	for i := range r.Runbook {
+		commands := slices.Clone(r.Runbook[i].Commands)
+		for j := range commands {
+			commands[j].Command = cut(commands[j].Command, maxCommand)
+		}
+		r.Runbook[i].Commands = commands
+	}
 	r.Access, p.MoreAccess = bound(r.Access, maxAccess)
 	r.Steps, p.MoreSteps = bound(r.Steps, maxSteps)
 	r.Checks = slices.Clone(r.Checks)
@@ -264,6 +275,7 @@ func newPage(full *Report) *page {
 		p.Network = newNetwork(r.Dependencies)
 	}
 	p.probes()
+	p.recovery()
 	for _, a := range r.Artifacts {
 		v := artifactView{Artifact: a, Anchor: p.anchor("artifact", a.Name)}
 		v.Files, v.More = bound(v.Files, maxFiles)
@@ -411,6 +423,9 @@ func (p *page) nav() {
 	add("access", "Access", "", "access")
 	if len(p.Asked) > 0 {
 		add("probes", "Probes", number(len(p.Asked)), "probes")
+	}
+	if len(p.Recovery) > 0 {
+		add("runbook", "Runbook", number(len(p.Recovery)+p.MoreRecovery))
 	}
 	add("artifacts", "Backups", number(len(p.Kept)), "artifact")
 	if len(p.Controls) > 0 {

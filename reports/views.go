@@ -152,6 +152,30 @@ func (p *page) probes() {
 	}
 }
 
+// A recoveryView is a step of the runbook.
+type recoveryView struct {
+	RunbookStep
+	Anchor      string
+	After, Took string // since the failure, where that was seen
+}
+
+func (p *page) recovery() {
+	steps, more := bound(p.Runbook, maxSteps)
+	p.MoreRecovery = more
+	struck, seen := markAt(p.Report, markStruck)
+	for _, s := range steps {
+		v := recoveryView{RunbookStep: s, Anchor: p.anchor("runbook", s.Title)}
+		v.Commands, _ = bound(v.Commands, maxCommands)
+		if seen {
+			v.After = signed(s.Start - struck)
+		}
+		if s.End != nil {
+			v.Took = seconds(*s.End - s.Start)
+		}
+		p.Recovery = append(p.Recovery, v)
+	}
+}
+
 // An excerptView is a log excerpt, line by line.
 type excerptView struct {
 	Component, Anchor string
