@@ -83,8 +83,12 @@ func newKind(k KindRow) kindView {
 		n     int
 	}{{"lost", k.Lost}, {"changed", k.Changed}, {"extra", k.Extra}, {"expected", k.Expected}, {"equal", k.Equal}} {
 		if s.n > 0 {
-			v.Shares = append(v.Shares, share{s.class, percent(at, whole), percent(float64(s.n), whole)})
-			at += float64(s.n)
+			w := float64(s.n)
+			if s.class != "equal" {
+				w = max(w, whole/40) // one of thousands can be seen
+			}
+			v.Shares = append(v.Shares, share{s.class, percent(at, whole), percent(w, whole)})
+			at += w
 		}
 	}
 	return v

@@ -141,7 +141,14 @@
       button.classList.toggle('done', done);
       setTimeout(() => button.classList.remove('done'), 1500);
     });
-    e.after(button);
+    if (e.matches('pre')) {
+      const box = document.createElement('div');
+      box.className = 'boxed';
+      e.replaceWith(box);
+      box.append(e, button);
+    } else {
+      e.after(button);
+    }
   }
 
   // Keys.
