@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -156,6 +157,9 @@ func Render(w io.Writer, format string, s *Set) error {
 	return fmt.Errorf("unknown format %q (want %s)", format, strings.Join(Formats, ", "))
 }
 
+// trendHead begins a trend as text.
+var trendHead = regexp.MustCompile(`^.*  .* on .*\n  [0-9,]+ drills? from `)
+
 // Ours tells whether a file was written by this package, and so may be written anew.
 func Ours(b []byte) bool {
 	head := b[:min(len(b), 4<<10)]
@@ -170,7 +174,12 @@ func Ours(b []byte) bool {
 			return true
 		}
 	}
-	return strings.HasPrefix(first, summaryHead)
+	for _, outcome := range []string{Same, Better, Worse} {
+		if strings.HasPrefix(first, icon(outcomeVerdict(outcome))+" "+strings.ToUpper(outcome)+" ") {
+			return true
+		}
+	}
+	return strings.HasPrefix(first, summaryHead) || trendHead.Match(head)
 }
 
 // Replace writes a file whole or not at all. One that is there and is not Ours is left alone: that is an error.

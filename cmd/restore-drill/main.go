@@ -165,7 +165,7 @@ func (a *app) root(name string) *cobra.Command {
 	oneOf(flags, &a.progress, "progress", "", "progress on stderr", progress.Styles...)
 	oneOf(flags, &a.colors, "color", "", "colors: auto is on a terminal, unless NO_COLOR is set", "auto", "always", "never")
 	root.AddCommand(a.runCommand(), a.judgeCommand(), a.graphCommand(), a.evidenceCommand(), a.planCommand(), a.explainCommand(), a.scenarioCommand(), a.toolchainCommand(), a.imagesCommand(), a.doctorCommand(), a.cleanupCommand(), a.manCommand(), a.versionCommand())
-	root.AddCommand(a.reportCommand(), a.historyCommand(), a.metricsCommand())
+	root.AddCommand(a.reportCommand(), a.historyCommand(), a.compareCommand(), a.metricsCommand())
 	sorted(root)
 	rename(root, root.DisplayName())
 	if err := errors.Join(root.MarkPersistentFlagDirname("bin-dir"), completed(root)); err != nil {
