@@ -3,6 +3,7 @@ package reports
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -37,12 +38,15 @@ func quarter() (all []Record) {
 	return append(all, NewRecord(other, Digest(nil)))
 }
 
+// own is what every page holds of its own: its golden has the rest.
+var own = regexp.MustCompile(`(?s)(<style>|<script>|Policy" content=")(.*?)(</style>|</script>|">)`)
+
 func TestTrendGoldens(t *testing.T) {
 	var text, html bytes.Buffer
 	require.NoError(t, WriteTrend(&text, SeriesOf(quarter()), false))
 	golden(t, "testdata/trend/trend.txt", text.Bytes())
 	require.NoError(t, WriteTrendHTML(&html, SeriesOf(quarter()), began.AddDate(0, 3, 0)))
-	golden(t, "testdata/trend/trend.html", html.Bytes())
+	golden(t, "testdata/trend/trend.html", own.ReplaceAll(html.Bytes(), []byte("$1$3")))
 	_, away := selfContained(t, html.Bytes())
 	require.Empty(t, away)
 }
