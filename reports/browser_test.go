@@ -185,6 +185,13 @@ func summaryPageBytes(t *testing.T, s *Summary) []byte {
 	return b.Bytes()
 }
 
+func trendPageBytes(t *testing.T) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	require.NoError(t, WriteTrendHTML(&b, SeriesOf(quarter()), began.AddDate(0, 3, 0)))
+	return b.Bytes()
+}
+
 func TestInChromium(t *testing.T) {
 	c := startChromium(t)
 
@@ -197,7 +204,8 @@ func TestInChromium(t *testing.T) {
 				require.Equal(t, 1, ask[int](b, `document.querySelectorAll('h1').length`))
 			})
 		}
-		c.open(t, summaryPageBytes(t, Summarize(hostileReport(), passedReport())))
+		t.Run("summary", func(t *testing.T) { c.open(t, summaryPageBytes(t, Summarize(hostileReport(), passedReport()))) })
+		t.Run("trend", func(t *testing.T) { c.open(t, trendPageBytes(t)) })
 	})
 
 	t.Run("the filter", func(t *testing.T) {
@@ -337,7 +345,7 @@ func TestInChromium(t *testing.T) {
 	})
 
 	t.Run("a telephone", func(t *testing.T) {
-		for name, html := range map[string][]byte{"failed": render(t, WriteHTML, failedReport()), "hostile": render(t, WriteHTML, hostileReport()), "summary": summaryPageBytes(t, summarized())} {
+		for name, html := range map[string][]byte{"failed": render(t, WriteHTML, failedReport()), "hostile": render(t, WriteHTML, hostileReport()), "summary": summaryPageBytes(t, summarized()), "trend": trendPageBytes(t)} {
 			t.Run(name, func(t *testing.T) {
 				b := c.open(t, html, chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile))
 				require.Empty(t, ask[[]string](b, `[...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > 361 && !e.closest('.scroll, pre, nav, .symbols')).map((e) => e.outerHTML.slice(0, 120))`))
@@ -355,7 +363,7 @@ func TestInChromium(t *testing.T) {
 		require.NoError(t, err)
 		for name, html := range map[string][]byte{
 			"passed": render(t, WriteHTML, passedReport()), "failed": render(t, WriteHTML, failedReport()), "unknown": render(t, WriteHTML, unknownReport()),
-			"summary": summaryPageBytes(t, summarized()),
+			"summary": summaryPageBytes(t, summarized()), "trend": trendPageBytes(t),
 		} {
 			for _, scheme := range []string{"light", "dark"} {
 				t.Run(name+" "+scheme, func(t *testing.T) {
