@@ -75,9 +75,12 @@ func sourceHash(source string) string {
 }
 
 var pageTemplates = template.Must(template.New("").Funcs(template.FuncMap{
-	"seconds":    seconds,
-	"figure":     figure,
-	"margin":     marginText,
+	"seconds": seconds,
+	"figure":  figure,
+	"margin": func(o Objective) string {
+		text, _, _ := strings.Cut(marginText(o), " (") // the share is drawn
+		return text
+	},
 	"resolution": resolutionText,
 	"bytes":      bytesText,
 	"plural":     plural,

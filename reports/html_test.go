@@ -134,7 +134,7 @@ func TestHTMLSaysWhatMatters(t *testing.T) {
 
 	require.Contains(t, passed, "Passed : the backup held, within the objectives")
 	require.Contains(t, passed, "It came out as the scenario declares: passed.")
-	require.Contains(t, passed, "target at most 10 s margin 4.09 s left (41 %) resolution to within 21 ms")
+	require.Contains(t, passed, "target ≤ 10 s margin 4.09 s left resolution to within 21 ms")
 	require.Contains(t, passed, "RPO 1.2 s")
 	require.Contains(t, passed, "RTO 5.91 s")
 	require.Contains(t, passed, "A second, independent method agrees: 21 acknowledged writes lie above")

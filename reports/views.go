@@ -33,7 +33,7 @@ func newBullet(o Objective, anchor string) bullet {
 			whole = max(whole, *v*1.12)
 		}
 	}
-	if o.Measured != nil {
+	if o.Measured != nil && o.Target != nil {
 		b.Bar = percent(*o.Measured, whole)
 		if o.Unit == "s" && o.Resolution != nil && whole > 0 && *o.Resolution/whole > 0.01 {
 			b.Least = percent(*o.Measured-*o.Resolution, whole)
