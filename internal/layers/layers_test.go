@@ -17,7 +17,7 @@ const module = "github.com/restore-drill/restore-drill/"
 
 // mayImport says, for each package or tree of packages of this module, which others of this module it may import. Tests are free.
 var mayImport = map[string][]string{
-	"cmd":             {"drills", "drills/clusters", "scenarios", "reports", "reports/history", "internal/cadence", "internal/toolchain", "internal/engine", "internal/images", "internal/doctor", "internal/progress", "internal/evidence", "internal/graph", "internal/bundle"},
+	"cmd":             {"drills", "drills/clusters", "scenarios", "reports", "reports/history", "internal/cadence", "internal/toolchain", "internal/engine", "internal/images", "internal/doctor", "internal/progress", "internal/evidence", "internal/graph", "internal/bundle", "internal/announce"},
 	"drills":          {"drills/clusters", "drills/backups", "drills/faults", "drills/checks", "scenarios", "reports", "fixtures", "internal"},
 	"drills/e2e":      {"drills", "drills/clusters", "scenarios", "reports", "internal"},
 	"drills/checks":   {"scenarios", "reports", "internal"},
@@ -29,6 +29,8 @@ var mayImport = map[string][]string{
 	"reports":         {"internal/jsonschema", "internal/cadence"},
 	"internal":        {"internal"},
 	"internal/bundle": {"reports", "internal"},
+
+	"internal/announce": {"reports", "internal"},
 }
 
 func TestLayers(t *testing.T) {

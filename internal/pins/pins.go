@@ -5,11 +5,6 @@ package pins
 
 import (
 	_ "github.com/vmware-tanzu/velero/pkg/apis/velero/v2alpha1"
-	_ "go.opentelemetry.io/contrib/exporters/autoexport"
-	_ "go.opentelemetry.io/contrib/propagators/autoprop"
-	_ "go.opentelemetry.io/otel"
-	_ "go.opentelemetry.io/otel/sdk/trace"
-	_ "go.opentelemetry.io/otel/sdk/trace/tracetest"
 	_ "gocloud.dev/blob/fileblob"
 	_ "gocloud.dev/blob/memblob"
 	_ "gocloud.dev/blob/s3blob"
