@@ -23,11 +23,12 @@ const defaultRuns = "drill-runs"
 // A batch is the drills of one run. Several have a report of them all; one that runs alone needs none.
 type batch struct {
 	*app
-	drills   []*drills.Loaded
-	provider clusters.Provider
-	display  *progress.Display
-	output   string
-	parallel int
+	drills    []*drills.Loaded
+	provider  clusters.Provider
+	display   *progress.Display
+	output    string
+	parallel  int
+	announced announcements
 
 	// dirs are the drills' run directories. That of several together is out, and theirs are in it, by name.
 	dirs []string
@@ -112,6 +113,8 @@ func (b *batch) runOne(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
+	// What is announced can be read already.
+	defer b.announced.announce(ctx, report, b.dirs[i])
 	return b.display.Print(func() error {
 		switch {
 		case !b.several() && b.output == "json":

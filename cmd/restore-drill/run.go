@@ -32,8 +32,10 @@ func (a *app) runCommand() *cobra.Command {
 directory of their own in the run directory, and one report of them all lies beside: index.html, summary.json and junit.xml.
 
 With --history each drill is appended to a history, whatever came out of it; a history that cannot be appended to leaves the verdict as it is.
+OpenTelemetry's own variables (OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_EXPORTER, ...) name a receiver of the drills as traces; TRACEPARENT names one to join.
 
-Exit code: 0 all passed, 1 one failed, 2 one is unknown (the drill could not tell), 3 all passed and the history could not be appended to, 64 usage or an invalid scenario, 130 interrupted.`,
+Exit code: 0 all passed, 1 one failed, 2 one is unknown (the drill could not tell), 3 all passed and the history could not be appended to or somebody
+could not be told, 64 usage or an invalid scenario, 130 interrupted.`,
 		Example: "  restore-drill run etcd-data-lost\n  restore-drill run ./my-scenario.yaml --out ./drill-of-today\n  restore-drill run all --parallel 2 --as-declared",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -47,7 +49,7 @@ Exit code: 0 all passed, 1 one failed, 2 one is unknown (the drill could not tel
 			if b.drills, err = drills.LoadAll(args); err != nil {
 				return err
 			}
-			if err := b.place(out); err != nil {
+			if err := errors.Join(b.place(out), b.announced.settle()); err != nil {
 				return err
 			}
 			if where != "" {
@@ -63,21 +65,24 @@ Exit code: 0 all passed, 1 one failed, 2 one is unknown (the drill could not tel
 				return err
 			}
 			summary, err := b.run(cmd.Context())
-			var unreported error
+			unreported := b.announced.err()
 			if where != "" {
-				unreported = b.record(cmd.Context(), where)
+				unreported = errors.Join(b.record(cmd.Context(), where), unreported)
 			}
 			switch {
 			case asDeclared && !summary.AsDeclared:
 				return exitError{errors.Join(err, unreported, errors.New("not every drill came out as its scenario declares")), exitFailed}
 			case err != nil && (asDeclared || summary.Verdict == reports.Passed):
 				return exitError{errors.Join(err, unreported), exitUnknown}
-			case asDeclared || summary.Verdict == reports.Passed:
-				return unreported
+			case unreported != nil && (asDeclared || summary.Verdict == reports.Passed):
+				return exitError{unreported, exitReporting}
+			case asDeclared:
+				return nil
 			}
 			return exitWith(errors.Join(err, unreported), summary.Verdict)
 		},
 	}
+	b.announced.flags(cmd.Flags())
 	providerFlag(cmd.Flags(), &provider, "where the clusters run")
 	cmd.Flags().StringVar(&out, "out", "", "run directory, new or empty (default a dated one under ./drill-runs)")
 	historyFlag(cmd.Flags(), &where)

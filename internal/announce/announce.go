@@ -41,13 +41,13 @@ func (to To) Check() error {
 			errs = append(errs, fmt.Errorf("directory for metrics: %s is no directory", to.MetricsDir))
 		}
 	}
-	for what, address := range map[string]string{"Pushgateway": to.Pushgateway, "webhook": to.Webhook} {
-		if address == "" {
+	for _, named := range []struct{ what, address string }{{"Pushgateway", to.Pushgateway}, {"webhook", to.Webhook}} {
+		if named.address == "" {
 			continue
 		}
-		u, err := url.Parse(address)
+		u, err := url.Parse(named.address)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			errs = append(errs, fmt.Errorf("address of the %s: want http://HOST... or https://HOST... (it is not shown: it may hold a secret)", what))
+			errs = append(errs, fmt.Errorf("address of the %s: want http://HOST... or https://HOST... (it is not shown: it may hold a secret)", named.what))
 		}
 	}
 	_, err := webhookKey(to.WebhookSecret)
