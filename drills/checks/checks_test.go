@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -383,6 +384,25 @@ func TestLogsOfTheComponentsThatAnErrorNames(t *testing.T) {
 	require.Equal(t, "restored/kube-apiserver", logs[0].Component)
 	require.Len(t, logs[0].Lines, 20)
 	require.Equal(t, "signal: restored/kube-apiserver", logs[0].Lines[19])
+}
+
+// What the tool itself wrote of a restore that it did not complete is shown, and nothing of one that it did.
+func TestTheToolsOwnErrors(t *testing.T) {
+	dir, _ := unpack(t, "")
+	logs := filepath.Join(dir, "logs", "etcd")
+	require.NoError(t, os.MkdirAll(logs, 0o700))
+	wrote := "level=info msg=\"restoring\"\nlevel=error msg=\"quota exceeded\"\nlevel=warning msg=\"it is there\"\n"
+	require.NoError(t, os.WriteFile(filepath.Join(logs, "restore-000.log"), []byte(wrote), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(logs, "backup-000.log"), []byte(wrote), 0o600))
+	require.Empty(t, judge(t, dir).Logs)
+
+	timeline := filepath.Join(dir, "timeline.jsonl")
+	b, err := os.ReadFile(timeline)
+	require.NoError(t, err)
+	claim := regexp.MustCompile(`("kind":"claim","name":"restore".*"detail":")completed"`)
+	require.Regexp(t, claim, string(b))
+	require.NoError(t, os.WriteFile(timeline, claim.ReplaceAll(b, []byte(`${1}partially failed"`)), 0o600))
+	require.Equal(t, []reports.LogExcerpt{{Component: "etcd/restore-000", Lines: []string{`level=error msg="quota exceeded"`}}}, judge(t, dir).Logs)
 }
 
 // TestNoVerdictButUnknownWithoutTheEnd takes lines off the end of a timeline, one after the other: no interrupted drill is passed or failed.

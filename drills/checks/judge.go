@@ -3,8 +3,6 @@ package checks
 import (
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -279,59 +277,4 @@ func (run *Run) declared(r *reports.Report) reports.Declared {
 	}
 	d.AsDeclared = len(d.Mismatches) == 0
 	return d
-}
-
-// logLines of each component that an error names.
-const logLines = 20
-
-// logs are the last lines of the components that the timeline's errors name.
-func (run *Run) logs() (all []reports.LogExcerpt) {
-	files, err := filepath.Glob(filepath.Join(run.Dir, evidence.LogsDir, "*", "*.log"))
-	if err != nil {
-		return nil
-	}
-	slices.Sort(files)
-	for _, file := range files {
-		cluster, component := filepath.Base(filepath.Dir(file)), strings.TrimSuffix(filepath.Base(file), ".log")
-		if !run.blamed(cluster, component) {
-			continue
-		}
-		if lines := tail(file, logLines); len(lines) > 0 {
-			all = append(all, reports.LogExcerpt{Component: cluster + "/" + component, Lines: lines})
-		}
-	}
-	return all
-}
-
-// blamed tells whether an error names the component, and not as one of the other cluster.
-func (run *Run) blamed(cluster, component string) bool {
-	other := map[string]string{source: restored, restored: source}[cluster]
-	for _, e := range run.Events {
-		if strings.Contains(e.Error, component) && (strings.Contains(e.Error, cluster+" cluster") || other == "" || !strings.Contains(e.Error, other+" cluster")) {
-			return true
-		}
-	}
-	return false
-}
-
-// tail returns the last n lines of a file, of which no more than its last 64 KiB are looked at.
-func tail(file string, n int) []string {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil
-	}
-	buffer := make([]byte, min(info.Size(), 64<<10))
-	if _, err := f.ReadAt(buffer, info.Size()-int64(len(buffer))); err != nil {
-		return nil
-	}
-	lines := strings.Split(strings.TrimRight(strings.ToValidUTF8(string(buffer), "?"), "\n"), "\n")
-	if lines[0] == "" && len(lines) == 1 {
-		return nil
-	}
-	return lines[max(0, len(lines)-n):]
 }
