@@ -199,7 +199,8 @@ func (a *app) buildCommand(progress func(string)) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "build [COMPONENT|KUBERNETES-VERSION...]", Short: "Build what is missing into the cache",
 		Long: "Build what is missing into the cache, in the order named. A version of Kubernetes stands for a control plane of that version.\n" +
-			"Without names it is " + toolchain.DefaultKubernetes + "; Velero and the object store are built when a drill needs them.",
+			"Without names it is " + toolchain.DefaultKubernetes + "; Velero and the object store are built when a drill needs them,\n" +
+			"and what only images are made of by \"images build\".",
 		Example: "  restore-drill toolchain build v1.37.0\n  restore-drill toolchain build velero velero-plugin-for-aws versitygw",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if all && len(args) > 0 {
@@ -211,7 +212,7 @@ func (a *app) buildCommand(progress func(string)) *cobra.Command {
 			return toolchainError(a.toolchain(progress).Build(cmd.Context(), args...))
 		},
 	}
-	cmd.Flags().BoolVar(&all, "all", false, "build everything that any drill may need")
+	cmd.Flags().BoolVar(&all, "all", false, "build everything that any drill on the provider process may need")
 	return cmd
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/restore-drill/restore-drill/internal/doctor"
 	"github.com/restore-drill/restore-drill/internal/engine"
 	"github.com/restore-drill/restore-drill/internal/pki"
 	"github.com/restore-drill/restore-drill/internal/place"
@@ -71,17 +72,17 @@ func (s Spec) checkKind() error {
 	return errors.Join(append(errs, err)...)
 }
 
-// Check asks the engine, and looks for every image: nothing is pulled.
+// Check looks at this machine as "restore-drill doctor" does, and for every image: nothing is pulled.
 func (p *kindProvider) Check(ctx context.Context, spec Spec) error {
 	spec = p.defaults(spec)
 	errs := []error{spec.checkKind()}
 	if err := os.MkdirAll(p.tools.StateRoot, 0o700); err != nil {
 		errs = append(errs, fmt.Errorf("%w: set RESTORE_DRILL_STATE_DIR to a directory that can be written to", err))
 	}
-	e, err := p.find()
-	if err == nil {
-		_, err = e.Info(ctx)
+	if err := doctor.Error(doctor.Machine(ctx)); err != nil {
+		return errors.Join(append(errs, err)...)
 	}
+	e, err := p.find()
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}

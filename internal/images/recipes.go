@@ -52,6 +52,7 @@ func table() []recipe {
 				{"containerd", "usr/local/bin/containerd"},
 				{"containerd-shim-runc-v2", "usr/local/bin/containerd-shim-runc-v2"},
 				{"ctr", "usr/local/bin/ctr"},
+				{"crictl", "usr/local/bin/crictl"},
 				{"etcdctl", "usr/local/bin/etcdctl"},
 				{"etcdutl", "usr/local/bin/etcdutl"},
 				{"kubeadm", "usr/bin/kubeadm"},

@@ -173,6 +173,12 @@ var onNodes = []*set{
 		},
 	}),
 	load(&set{
+		name:       "cri-tools",
+		module:     "sigs.k8s.io/cri-tools",
+		components: []component{{name: "crictl", pkg: "sigs.k8s.io/cri-tools/cmd/crictl"}},
+		stamp:      func(version string) []string { return []string{"sigs.k8s.io/cri-tools/pkg/version.Version=" + version} },
+	}),
+	load(&set{
 		name:   "cni",
 		module: "github.com/containernetworking/plugins",
 		components: []component{

@@ -239,7 +239,7 @@ func TestUnknownNames(t *testing.T) {
 	r := newRig(t)
 	_, err := r.FindAll(t.Context(), "", "etcd", "cubelet", "etcd-ctl")
 	const known = "want etcd, etcdutl, kwok, kube-apiserver, kube-controller-manager, kube-scheduler, versitygw, velero, velero-restore-helper, velero-plugin-for-aws, " +
-		"kubeadm, kubelet, kubectl, kube-proxy, etcdctl, containerd, containerd-shim-runc-v2, ctr, cni-host-local, cni-loopback, cni-portmap, cni-ptp, " +
+		"kubeadm, kubelet, kubectl, kube-proxy, etcdctl, containerd, containerd-shim-runc-v2, ctr, crictl, cni-host-local, cni-loopback, cni-portmap, cni-ptp, " +
 		"coredns, local-path-provisioner, kind"
 	require.EqualError(t, err, `unknown component "cubelet", "etcd-ctl" (`+known+`)`)
 	require.ErrorIs(t, err, ErrUnknown)
@@ -488,6 +488,7 @@ func TestList(t *testing.T) {
 		{"containerd", "v2.3.7", "", "not built"},
 		{"containerd-shim-runc-v2", "v2.3.7", "", "not built"},
 		{"ctr", "v2.3.7", "", "not built"},
+		{"crictl", "v1.36.0", "", "not built"},
 		{"cni-host-local", "v1.9.1", "", "not built"},
 		{"cni-loopback", "v1.9.1", "", "not built"},
 		{"cni-portmap", "v1.9.1", "", "not built"},
