@@ -72,11 +72,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitPassed
 	case errors.As(err, &code):
 		if code.error != nil {
-			fmt.Fprintf(stderr, "error: %s\nnext: %s\n", code.error, next(cmd, code.error))
+			fmt.Fprintf(stderr, "error: %s\nnext: %s\n", code.error, next(cmd, code.error, code.code))
 		}
 		return code.code
 	default:
-		fmt.Fprintf(stderr, "error: %s\nnext: %s\n", err, next(cmd, err))
+		fmt.Fprintf(stderr, "error: %s\nnext: %s\n", err, next(cmd, err, exitUsage))
 		return exitUsage
 	}
 }

@@ -31,8 +31,8 @@ func advise(err error, next string) error {
 // index of a list, or a key of a map that is no plain name.
 var index = regexp.MustCompile(`\[[^\]]*\]`)
 
-// next is the command that leads on from a mistake made in cmd, as it is typed.
-func next(cmd *cobra.Command, err error) string {
+// next is the command that leads on from an error of cmd, which ends the program with this code, as it is typed.
+func next(cmd *cobra.Command, err error, code int) string {
 	program := cmd.Root().CommandPath() + " "
 	var (
 		own      advised
@@ -49,8 +49,13 @@ func next(cmd *cobra.Command, err error) string {
 		return program + "scenario list"
 	case errors.Is(err, toolchain.ErrUnknown):
 		return program + "toolchain list"
+	case errors.Is(err, drills.ErrLacking):
+		return program + "doctor --provider kind"
 	case errors.Is(err, toolchain.ErrNoGo):
-		return program + "run --help"
+		return program + "doctor"
+	case code != exitUsage && cmd.Name() == "run":
+		// Something went wrong on the way: the machine lacks something, or something of the drill is left.
+		return program + "doctor"
 	}
 	return cmd.CommandPath() + " --help"
 }
