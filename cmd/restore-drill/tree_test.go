@@ -115,6 +115,7 @@ func takes(line string) error {
 	if err != nil {
 		return err
 	}
+	cmd.InitDefaultHelpFlag()
 	if err := cmd.ParseFlags(rest); err != nil {
 		return flagError(cmd, err)
 	}
