@@ -386,6 +386,19 @@ func TestLogsOfTheComponentsThatAnErrorNames(t *testing.T) {
 	require.Equal(t, "signal: restored/kube-apiserver", logs[0].Lines[19])
 }
 
+func TestABackupInAStoreHasItsDigestsToo(t *testing.T) {
+	dir, _ := unpack(t, "")
+	file := filepath.Join(dir, "artifacts", "etcd-000", "artifact.json")
+	b, err := os.ReadFile(file)
+	require.NoError(t, err)
+	b = bytes.Replace(b, []byte(`"files": {`), []byte(`"objects": {"backups/a.tar.gz": {"bytes": 5000, "sha256": "aaaa"}}, "files": {`), 1)
+	require.NoError(t, os.WriteFile(file, b, 0o600))
+	a := judge(t, dir).Artifacts[0]
+	require.EqualValues(t, 4096+100+5000, a.Bytes)
+	require.Equal(t, "aaaa", a.SHA256)
+	require.Equal(t, reports.ArtifactFile{Name: "backups/a.tar.gz", Bytes: 5000, SHA256: "aaaa"}, a.Files[0])
+}
+
 // What the tool itself wrote of a restore that it did not complete is shown, and nothing of one that it did.
 func TestTheToolsOwnErrors(t *testing.T) {
 	dir, _ := unpack(t, "")

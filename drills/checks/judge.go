@@ -128,8 +128,13 @@ func (run *Run) reportArtifacts() []reports.Artifact {
 			out.Facts["revision"] = fmt.Sprint(a.Revision)
 		}
 		var largest int64 = -1
-		for _, name := range slices.Sorted(maps.Keys(a.Files)) {
-			f := a.Files[name]
+		files := maps.Clone(a.Files)
+		if files == nil {
+			files = map[string]artifactFile{}
+		}
+		maps.Copy(files, a.Objects)
+		for _, name := range slices.Sorted(maps.Keys(files)) {
+			f := files[name]
 			out.Bytes += f.Bytes
 			out.Files = append(out.Files, reports.ArtifactFile{Name: name, Bytes: f.Bytes, SHA256: f.SHA256})
 			if f.Bytes > largest {

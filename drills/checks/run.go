@@ -57,11 +57,15 @@ type artifact struct {
 		From int64 `json:"from"`
 		To   int64 `json:"to"`
 	} `json:"window"`
-	Files map[string]struct {
-		Bytes  int64  `json:"bytes"`
-		SHA256 string `json:"sha256"`
-	} `json:"files"`
-	Facts map[string]string `json:"facts"`
+	// Files lie in the run directory, Objects in a store.
+	Files   map[string]artifactFile `json:"files"`
+	Objects map[string]artifactFile `json:"objects"`
+	Facts   map[string]string       `json:"facts"`
+}
+
+type artifactFile struct {
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
 }
 
 // read is the revision at which the census that goes with the artifact is taken; 0 for none.
