@@ -3,6 +3,7 @@ package reports
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -158,4 +159,23 @@ func TestOSCALFindings(t *testing.T) {
 	second, _ := states(other, "dora:12")
 	require.NotEqual(t, first.Results.UUID, second.Results.UUID)
 	require.True(t, strings.HasPrefix(first.Results.ImportAP.Href, "#") && first.Results.ImportAP.Href[1:] == first.Results.BackMatter.Resources[0].UUID)
+}
+
+// TestControlsInOtherFormats finds what a run supports, and what it does not, in each format for people.
+func TestControlsInOtherFormats(t *testing.T) {
+	for format, write := range map[string]func(io.Writer, *Report) error{"markdown": WriteMarkdown, "comment": WriteComment, "html": WriteHTML} {
+		r := allChecksPassed()
+		r.Controls = MapControls(r, []string{"soc2:A1.3"})
+		var b bytes.Buffer
+		require.NoError(t, write(&b, r))
+		require.Contains(t, strings.ToLower(b.String()), "supports evidence for", format)
+		require.NotContains(t, strings.ToLower(b.String()), "does not support", format)
+		require.Contains(t, strings.ToLower(b.String()), "does not show", format)
+		r.Verdict = Failed
+		r.Controls = MapControls(r, []string{"soc2:A1.3"})
+		b.Reset()
+		require.NoError(t, write(&b, r))
+		require.Contains(t, strings.ToLower(b.String()), "does not support", format)
+		require.Contains(t, strings.ToLower(b.String()), "the drill is failed", format)
+	}
 }

@@ -186,10 +186,33 @@ func (m *markdown) drill(r *Report, heading string) {
 	m.checks(r, heading+"#")
 	m.differences(r, heading+"#")
 	m.phases(r)
+	m.controls(r)
 	if len(r.Limits) > 0 && m.fit("\n<details><summary>What this run does not show</summary>\n\n") {
 		m.list(len(r.Limits), 100, "limit", func(i int) string { return "- " + prose(cut(line(r.Limits[i]), 1<<10)) + "\n" })
 		m.add("\n</details>\n")
 	}
+}
+
+// controls that the scenario names, with each statement that the run supports evidence for, or does not.
+func (m *markdown) controls(r *Report) {
+	if len(r.Controls) == 0 || !m.fit("\n<details><summary>Controls: what this run supports evidence for, and no claim that a control is met</summary>\n") {
+		return
+	}
+	var rows [][]string
+	for _, c := range r.Controls {
+		name := prose(short(line(c.ID), 100))
+		for _, s := range c.Supports {
+			rows = append(rows, []string{name, "supports evidence for", prose(cut(line(s.Says), 1<<10)), prose(cut(line(strings.Join(s.Checks, ", ")), 500))})
+		}
+		for _, s := range c.NotSupported {
+			rows = append(rows, []string{name, "does not support", prose(cut(line(s.Says), 1<<10)), prose(cut(line(s.Because), 500))})
+		}
+		for _, s := range c.DoesNotShow {
+			rows = append(rows, []string{name, "does not show", prose(cut(line(s), 1<<10)), ""})
+		}
+	}
+	m.table([]string{"control", "this run", "statement", "by"}, "----", len(rows), "statement", func(i int) []string { return rows[i] })
+	m.add("\n</details>\n")
 }
 
 // checks that did not pass come with their findings and what to do next; the others in one table.

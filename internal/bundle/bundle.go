@@ -46,6 +46,7 @@ var rendered = map[string]func(io.Writer, *reports.Report) error{
 	"report.json": reports.WriteJSON,
 	"report.html": reports.WriteHTML,
 	"junit.xml":   func(w io.Writer, r *reports.Report) error { return reports.WriteJUnit(w, r) },
+	"oscal.json":  reports.WriteOSCAL, // where the scenario names controls
 }
 
 //go:embed README.md.tmpl
@@ -108,7 +109,10 @@ func Build(dir, out string, r *reports.Report) (*Bundle, error) {
 	}
 	for file, write := range rendered {
 		var b bytes.Buffer
-		if err := write(&b, r); err != nil {
+		switch err := write(&b, r); {
+		case errors.Is(err, reports.ErrNoControls):
+			continue
+		case err != nil:
 			return nil, fmt.Errorf("write %s: %w", file, err)
 		}
 		sources[file] = inMemory(b.Bytes())
