@@ -202,6 +202,8 @@ func TestInChromium(t *testing.T) {
 				require.Equal(t, 1, ask[int](b, `document.querySelectorAll('script').length`))
 				require.Zero(t, ask[int](b, `document.querySelectorAll('img, iframe, object, embed').length`))
 				require.Equal(t, 1, ask[int](b, `document.querySelectorAll('h1').length`))
+				require.Empty(t, ask[[]string](b, `[...document.querySelectorAll('main *')].filter((e) => e.childElementCount === 0 && e.textContent.trim() && !e.closest('details:not([open]), svg, [data-script]') && !e.checkVisibility()).map((e) => e.outerHTML)`),
+					"what is not folded away is seen")
 			})
 		}
 		t.Run("summary", func(t *testing.T) { c.open(t, summaryPageBytes(t, Summarize(hostileReport(), passedReport()))) })
@@ -225,7 +227,7 @@ func TestInChromium(t *testing.T) {
 		b.press(kb.Escape)
 		b.until(`document.getElementById('matches').textContent === ''`)
 		require.Len(t, shown(), everything)
-		require.Zero(t, ask[int](b, `document.querySelectorAll('main [hidden], main .nothing').length`))
+		require.Zero(t, ask[int](b, `document.querySelectorAll('main [hidden], main .filtered').length`))
 
 		b.run(chromedp.Click(chromedp.CSS(`.chip[data-status=expected]`)))
 		b.until(`document.getElementById('matches').textContent !== ''`)

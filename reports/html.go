@@ -564,8 +564,8 @@ func sentence(s string) string {
 	if n == 0 {
 		return s
 	}
-	// A name at the beginning keeps its spelling: etcdctl alarm list, spec.replicas.
-	if word, _, _ := strings.Cut(s, " "); !strings.ContainsAny(word, "-./_0123456789") && !strings.HasPrefix(word, "etcd") && !strings.HasPrefix(word, "kube") {
+	// A name at the beginning keeps its spelling: etcdctl alarm list, spec.replicas, rpo: nothing was observed.
+	if word, _, _ := strings.Cut(s, " "); !strings.ContainsAny(word, "-./_:0123456789") && !strings.HasPrefix(word, "etcd") && !strings.HasPrefix(word, "kube") {
 		s = string(unicode.ToUpper(first)) + s[n:]
 	}
 	if last, _ := utf8.DecodeLastRuneInString(s); unicode.IsLetter(last) || unicode.IsDigit(last) || last == ')' {

@@ -99,7 +99,7 @@
     const live = new Set(hits.map((e) => e.closest('section')));
     for (const s of all('main > section')) s.hidden = filtering && !live.has(s);
     for (const e of all('main details:not([data-status]), main section > figure, main section > .scroll')) {
-      if (!e.closest('[data-status]')) e.classList.toggle('nothing', filtering && !hits.some((hit) => e.contains(hit)));
+      if (!e.closest('[data-status]')) e.classList.toggle('filtered', filtering && !hits.some((hit) => e.contains(hit)));
     }
     $('matches').textContent = filtering ? `${count.toLocaleString('en')} of ${total.toLocaleString('en')} entries` : '';
   }
