@@ -775,7 +775,7 @@ func (d *drill) clusterSpec(name string) clusters.Spec {
 		Name: name, DrillID: d.id, LogDir: filepath.Join(d.Dir, evidence.LogsDir, name),
 		Version: version, EtcdMembers: members, Nodes: d.spec.Cluster.Nodes,
 		Encryption: d.spec.Cluster.Encryption, AuditLog: d.spec.Cluster.AuditLog, Images: images(&Loaded{Scenario: d.Scenario, Path: d.Path}, methods),
-		StartTimeout: d.spec.Cluster.StartTimeout.Duration, Ran: d.ran, Progress: d.note,
+		StartTimeout: d.spec.Cluster.StartTimeout.Duration, Ran: d.ran, Step: d.beginStep, Progress: d.note,
 	}
 }
 

@@ -38,7 +38,7 @@ func (r *etcdRestore) retireNodes(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list nodes: %w", err)
 	}
-	return r.step(ctx, "retire nodes", "those of machines that are gone, and the pods on them", func(ctx context.Context) error {
+	err = r.step(ctx, "retire nodes", "those of machines that are gone, and the pods on them", func(ctx context.Context) error {
 		var g errgroup.Group
 		for _, n := range nodes.Items {
 			if !slices.Contains(there, n.Name) {
@@ -47,6 +47,20 @@ func (r *etcdRestore) retireNodes(ctx context.Context) error {
 		}
 		return g.Wait()
 	})
+	if err != nil {
+		return err
+	}
+	return r.step(ctx, "delete bootstrap tokens", "whoever has one from before could join a node", func(ctx context.Context) error { return r.deleteTokens(ctx, client) })
+}
+
+// deleteTokens that nodes joined the lost cluster with. The target makes its own.
+func (r *etcdRestore) deleteTokens(ctx context.Context, client kubernetes.Interface) error {
+	ofType := fields.OneTermEqualSelector("type", string(corev1.SecretTypeBootstrapToken)).String()
+	if err := client.CoreV1().Secrets(metav1.NamespaceSystem).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{FieldSelector: ofType}); err != nil {
+		return err
+	}
+	r.Ran(ctx, clusters.ThisMachine, shell.Join("kubectl", "--namespace", metav1.NamespaceSystem, "delete", "secrets", "--field-selector", ofType))
+	return nil
 }
 
 // retire one Node. Whatever the kubelet of it would have to confirm is not waited for: it is gone, which is for whoever restores to have seen to.

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 
+	"github.com/restore-drill/restore-drill/internal/evidence"
 	"github.com/restore-drill/restore-drill/internal/place"
 	"github.com/restore-drill/restore-drill/internal/shell"
 	"github.com/restore-drill/restore-drill/internal/toolchain"
@@ -93,8 +94,22 @@ type Spec struct {
 	// ThisMachine; the command can be pasted there, and holds no secret. The context is that of the call that it was run for, and tells its step
 	// (evidence.WithStep). May be nil.
 	Ran func(ctx context.Context, where, command string)
+	// Step is called when an operation of a cluster's start begins that has a name of its own in a timeline; the function it returns, when it ends. May
+	// be nil.
+	Step func(name, detail string) (end func(error))
 	// Progress receives one short line for each thing that is done; may be nil.
 	Progress func(line string)
+}
+
+// step tells of an operation, where anybody asks.
+func (s Spec) step(ctx context.Context, name, detail string, do func(ctx context.Context) error) error {
+	if s.Step == nil {
+		return do(ctx)
+	}
+	end := s.Step(name, detail)
+	err := do(evidence.WithStep(ctx, name))
+	end(err)
+	return err
 }
 
 // A Cluster was created by this drill. Its methods may be called from several goroutines.

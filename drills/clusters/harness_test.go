@@ -22,11 +22,15 @@ import (
 const harnessVar = "RESTORE_DRILL_TEST_HARNESS"
 
 func TestMain(m *testing.M) {
+	var err error
 	if root := os.Getenv(harnessVar); root != "" {
-		if err := harness(root); err != nil {
-			fmt.Println(err)
-			os.Exit(1)
-		}
+		err = harness(root)
+	} else if root := os.Getenv(KindHarnessVar); root != "" {
+		err = kindHarness(root, os.Getenv("RESTORE_DRILL_TEST_NODE_IMAGE"))
+	}
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }

@@ -53,9 +53,11 @@ type kindCluster struct {
 
 	// setup is held while the control plane is set up, or what it is set up with is replaced.
 	setup sync.Mutex
-	// laidOut says that kubeadm has written certificates and manifests, begun that a component was started with them, and settled that the cluster's
-	// own objects are there.
-	laidOut, begun, settled bool
+	// laidOut says that kubeadm has written certificates and manifests, and begun that a component was started with them.
+	laidOut, begun bool
+	// settling is held while the cluster's own objects are made; settled says that they are there.
+	settling sync.Mutex
+	settled  bool
 
 	mu      sync.Mutex
 	admin   *rest.Config

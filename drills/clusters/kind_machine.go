@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/kind/pkg/cluster"
@@ -132,6 +133,13 @@ func (c *kindCluster) makeMachines(ctx context.Context) error {
 	if err := c.inspect(ctx); err != nil {
 		return err
 	}
+	g, gctx := errgroup.WithContext(ctx)
+	for _, m := range c.machines {
+		g.Go(func() error { return m.awaitRuntime(gctx) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
 	return c.readVersions(ctx)
 }
 
@@ -208,6 +216,28 @@ func (c *kindCluster) inspect(ctx context.Context) error {
 	return nil
 }
 
+// bootTimeout bounds how long a machine may take from its start until its runtime answers, which is all that its init system is waited for.
+const bootTimeout = 2 * time.Minute
+
+// awaitRuntime returns when containerd answers on the machine.
+func (m *kindMachine) awaitRuntime(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, bootTimeout, fmt.Errorf("not within %s", bootTimeout))
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, err := m.Exec(ctx, nil, "ctr", "--namespace", "k8s.io", "version")
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for containerd to answer: %w; last: %w", context.Cause(ctx), err)
+		case <-tick.C:
+		}
+	}
+}
+
 // readVersions of what the machines' image holds, which has to be what was asked for.
 func (c *kindCluster) readVersions(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
@@ -261,8 +291,11 @@ func (p kindProgress) V(l log.Level) log.InfoLogger {
 }
 
 func (p kindProgress) Info(line string) {
-	// Kind begins a line with a bullet, and ends it with a picture.
-	line = strings.TrimFunc(line, func(r rune) bool { return r > 127 || r == ' ' || r == '\n' })
+	// A phase is told twice, when it begins and when it has ended, the second time with a tick; its name has a bullet before it and a picture behind.
+	if strings.Contains(line, "✓") {
+		return
+	}
+	line = strings.TrimFunc(line, func(r rune) bool { return r > 127 || strings.ContainsRune(" .\n", r) })
 	if line != "" {
 		p.say("kind: " + line)
 	}

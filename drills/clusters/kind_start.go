@@ -225,8 +225,8 @@ func (c *kindCluster) controllersLogin(ctx context.Context) (*tls.Config, error)
 
 // settle has the cluster's own objects written: by kubeadm, as after any start of a control plane on a new machine, and by what the node image brings.
 func (c *kindCluster) settle(ctx context.Context) error {
-	c.setup.Lock()
-	defer c.setup.Unlock()
+	c.settling.Lock()
+	defer c.settling.Unlock()
 	if c.settled {
 		return nil
 	}
@@ -235,29 +235,32 @@ func (c *kindCluster) settle(ctx context.Context) error {
 		_, err := m.run(ctx, nil, append(append([]string{"kubeadm", "init", "phase"}, words...), "--config", kubeadmConfig)...)
 		return err
 	}
+	step := c.spec.step
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		if err := phase(ctx, "bootstrap-token"); err != nil {
+		if err := step(ctx, "cluster-info and bootstrap token", "new nodes are told of this API server", func(ctx context.Context) error { return phase(ctx, "bootstrap-token") }); err != nil {
 			return err
 		}
-		if err := phase(ctx, "upload-config", "all"); err != nil {
+		if err := step(ctx, "kubeadm's configuration", "as it is for these machines", func(ctx context.Context) error { return phase(ctx, "upload-config", "all") }); err != nil {
 			return err
 		}
 		return c.join(ctx)
 	})
 	g.Go(func() error {
-		for _, file := range []string{"/kind/manifests/default-cni.yaml", "/kind/manifests/default-storage.yaml"} {
-			if err := c.apply(ctx, file); err != nil {
-				return err
+		return step(ctx, "pod network and storage", "the manifests of the node image", func(ctx context.Context) error {
+			for _, file := range []string{"/kind/manifests/default-cni.yaml", "/kind/manifests/default-storage.yaml"} {
+				if err := c.apply(ctx, file); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
+			return nil
+		})
 	})
 	g.Go(func() error {
-		if err := phase(ctx, "addon", "all"); err != nil {
+		if err := step(ctx, "kube-proxy and cluster DNS", "pointed at this API server", func(ctx context.Context) error { return phase(ctx, "addon", "all") }); err != nil {
 			return err
 		}
-		return phase(ctx, "mark-control-plane")
+		return step(ctx, "mark the control-plane node", "with its label", func(ctx context.Context) error { return phase(ctx, "mark-control-plane") })
 	})
 	if err := g.Wait(); err != nil {
 		return err
@@ -288,14 +291,16 @@ func (c *kindCluster) join(ctx context.Context) error {
 	if err := c.awaitClusterInfo(ctx); err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	for _, m := range c.machines[1:] {
-		g.Go(func() error {
-			_, err := m.run(ctx, nil, "kubeadm", "join", "--config", kubeadmConfig)
-			return err
-		})
-	}
-	return g.Wait()
+	return c.spec.step(ctx, "join workers", fmt.Sprintf("%d machines", len(c.machines)-1), func(ctx context.Context) error {
+		g, ctx := errgroup.WithContext(ctx)
+		for _, m := range c.machines[1:] {
+			g.Go(func() error {
+				_, err := m.run(ctx, nil, "kubeadm", "join", "--config", kubeadmConfig)
+				return err
+			})
+		}
+		return g.Wait()
+	})
 }
 
 // The token that kind's nodes join with.
