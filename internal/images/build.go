@@ -246,8 +246,8 @@ func (b *builder) make(ctx context.Context, r recipe) error {
 	}
 	b.say("made %s, %d MiB, in %s", ref, after.Size>>20, time.Since(started).Round(100*time.Millisecond))
 	if before != nil && before.ID != after.ID {
-		// Clusters that run may hold it.
 		if err := b.engine.RemoveImage(ctx, before.ID); err != nil {
+			// A container of a cluster that runs is made of it.
 			b.say("the image that %s was before stays: %v", ref, err)
 		}
 	}
