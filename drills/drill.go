@@ -86,7 +86,7 @@ func Run(ctx context.Context, o Options) (*reports.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	runErr := errors.Join(d.engine.run(ctx, d.pipeline()), d.rec.Close())
+	runErr := errors.Join(d.engine.run(ctx, d.pipeline()), d.rec.Close(), evidence.Seal(o.Dir))
 	report, err := checks.Judge(o.Dir, o.Version)
 	if err != nil {
 		return nil, errors.Join(runErr, fmt.Errorf("judge %s: %w", o.Dir, err))

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -268,31 +267,4 @@ func TestEverythingIsDescribed(t *testing.T) {
 func TestMarkNames(t *testing.T) {
 	require.Equal(t, evidence.MarkStruck, markStruck)
 	require.Equal(t, evidence.MarkServiceBack, markServiceBack)
-}
-
-func BenchmarkRender(b *testing.B) {
-	for _, n := range []int{0, 5_000, 20_000} {
-		r := largeReport(50_000, n)
-		for _, format := range []struct {
-			name  string
-			write func(*bytes.Buffer) error
-		}{
-			{"json", func(w *bytes.Buffer) error { return WriteJSON(w, r) }},
-			{"junit", func(w *bytes.Buffer) error { return WriteJUnit(w, r) }},
-			{"html", func(w *bytes.Buffer) error { return WriteHTML(w, r) }},
-			{"terminal", func(w *bytes.Buffer) error { return WriteTerminal(w, r, true) }},
-		} {
-			b.Run(fmt.Sprintf("%s/differences=%d", format.name, n), func(b *testing.B) {
-				b.ReportAllocs()
-				var w bytes.Buffer
-				for b.Loop() {
-					w.Reset()
-					if err := format.write(&w); err != nil {
-						b.Fatal(err)
-					}
-				}
-				b.ReportMetric(float64(w.Len())/1024, "KiB")
-			})
-		}
-	}
 }

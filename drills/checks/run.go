@@ -83,6 +83,9 @@ func Open(dir string) (*Run, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open run directory %s: %w", dir, err)
 	}
+	if err := evidence.CheckSeal(dir); err != nil {
+		return nil, fmt.Errorf("open run directory %s: %w", dir, err)
+	}
 	text, err := os.ReadFile(filepath.Join(dir, evidence.ScenarioFile))
 	if err != nil {
 		return nil, fmt.Errorf("open run directory %s: %w", dir, err)

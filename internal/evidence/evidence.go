@@ -23,6 +23,7 @@
 //	tool-*.json           ToolResult: what the backup tool says of one of its operations
 //	artifacts/NAME/       one backup each: artifact.json and the method's own files, 0600 in 0700
 //	logs/CLUSTER/*.log    component logs
+//	evidence.sha256       the digests of all of it, written when the drill has come to its end
 //
 // A file that is absent was not observed; no reader may take that for "observed nothing".
 package evidence
