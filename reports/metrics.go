@@ -11,6 +11,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
+
+	"github.com/restore-drill/restore-drill/internal/cadence"
 )
 
 // MetricsRules are alerts on the metrics of drills, as a rule file of Prometheus.
@@ -39,6 +41,9 @@ func Metrics(r *Report, labels map[string]string) prometheus.Gatherer {
 	m.set("last_run_timestamp_seconds", "When the last run of the drill ended, whatever came of it.", nil, nil, end)
 	m.set("duration_seconds", "Wall time of the last run, provisioning to survey.", nil, nil, r.Drill.Seconds)
 	m.set("info", "What the last run was.", []string{"method", "drill", "run_by"}, []string{r.Drill.Method, r.Drill.ID, r.Drill.RunBy}, 1)
+	if period, err := cadence.Period(r.Drill.Cadence); r.Drill.Cadence != "" && err == nil {
+		m.set("cadence_seconds", "How often the scenario is to be rehearsed, as it declares.", nil, nil, period.Seconds())
+	}
 	m.set("as_declared", "Whether the last run came out as its scenario declares.", nil, nil, truth(r.Declared.AsDeclared))
 	for _, v := range metricVerdicts[:3] {
 		m.set("verdict", "The verdict of the last run: 1 for the one that it is, and 0 for the others.", []string{"verdict"}, []string{v.String()}, truth(v == r.Verdict))

@@ -82,7 +82,15 @@ func TestMetrics(t *testing.T) {
 	requireValue(t, 10, m["restore_drill_objective_target"], "objective", "rto")
 	requireValue(t, 21, m["restore_drill_writes"], "fate", "lost")
 	requireValue(t, 0, m["restore_drill_differing_objects"], "class", "lost")
+	require.NotContains(t, m, "restore_drill_cadence_seconds", "the scenario declares none")
 	requireValue(t, 1, m["restore_drill_check"], "check", "rto", "verdict", "passed")
+
+	weekly := passedReport()
+	weekly.Drill.Cadence = "weekly"
+	other := t.TempDir()
+	_, err = WriteMetrics(other, weekly)
+	require.NoError(t, err)
+	requireValue(t, 7*86400, written(t, other)["restore_drill_cadence_seconds"])
 
 	// A run that fails replaces all but the time of the last success.
 	failed := failedReport()
@@ -130,7 +138,9 @@ var (
 // known is every metric that a drill can have, with the names of its labels.
 func known(t *testing.T) map[string]map[string]bool {
 	dir := t.TempDir()
-	_, err := WriteMetrics(dir, passedReport())
+	r := passedReport()
+	r.Drill.Cadence = "quarterly"
+	_, err := WriteMetrics(dir, r)
 	require.NoError(t, err)
 	all := map[string]map[string]bool{}
 	for name, f := range written(t, dir) {
