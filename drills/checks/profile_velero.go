@@ -67,6 +67,26 @@ var veleroProfile = profile{
 			},
 		},
 		{
+			name: "provisioned-anew", because: "a volume whose files were backed up is provisioned anew, under another name; what is in it, and what becomes of it without its claim, is judged by the check volumes",
+			source:    "pkg/restore/restore.go, hasPodVolumeBackup",
+			resources: []string{"persistentvolumes"}, when: isProvisioned, classes: []string{lostClass, extraClass},
+		},
+		{
+			name: "provisioned-anew", because: "the claim of a volume that is provisioned anew is bound to it by its new name",
+			source:    "pkg/restore/restore.go, hasPodVolumeBackup",
+			resources: []string{"persistentvolumeclaims"}, when: isProvisioned, classes: []string{changedClass}, fields: []string{"/spec/volumeName"},
+		},
+		{
+			name: "restore-wait", because: "an init container of Velero's holds the pod until the files of its volumes are written",
+			source:    "pkg/restore/actions/pod_volume_restore_action.go",
+			resources: []string{"pods"}, when: hasNoInitContainers, classes: []string{changedClass}, fields: []string{"/spec/initContainers"},
+		},
+		{
+			name: "machines", because: "a fresh cluster has machines of its own, under other names; Velero restores no node",
+			source:    "pkg/controller/restore_controller.go, nonRestorableResources",
+			resources: []string{"nodes", "storage.k8s.io/csinodes"}, when: isMachine, classes: []string{lostClass, extraClass},
+		},
+		{
 			name: "service-account-token", because: "a token is good for the cluster that issued it: the controller fills the Secret anew, and who held the old one is locked out",
 			source:    "pkg/restore/actions/secret_action.go",
 			resources: []string{"secrets"}, when: isServiceAccountToken, classes: []string{changedClass}, loss: true,
@@ -124,14 +144,15 @@ var veleroProfile = profile{
 			resources: []string{
 				"velero.io/backups", "velero.io/restores", "velero.io/backuprepositories", "velero.io/backupstoragelocations",
 				"velero.io/deletebackuprequests", "velero.io/downloadrequests", "velero.io/serverstatusrequests",
+				"velero.io/podvolumebackups", "velero.io/podvolumerestores", "velero.io/datauploads", "velero.io/datadownloads",
 			},
 			namespace: "velero", classes: []string{lostClass, extraClass, changedClass},
 		},
 		{
 			name: "velero-itself", because: "each cluster has a Velero of its own, which reads its settings there",
 			source:    "`velero install`; resource modifiers",
-			resources: []string{"apps/deployments", "apps/replicasets", "secrets", "configmaps"}, namespace: "velero",
-			names:   []string{"velero", "velero-*", "cloud-credentials"},
+			resources: []string{"apps/deployments", "apps/replicasets", "apps/daemonsets", "apps/controllerrevisions", "pods", "serviceaccounts", "secrets", "configmaps"},
+			namespace: "velero", names: []string{"velero", "velero-*", "node-agent", "node-agent-*", "cloud-credentials"},
 			classes: []string{lostClass, extraClass, changedClass},
 		},
 	}),
@@ -165,6 +186,7 @@ type view struct {
 		Labels, Annotations map[string]string
 		OwnerReferences     []owner
 	}
+	Spec   struct{ InitContainers []json.RawMessage }
 	Type   string
 	Status struct{ Phase, CompletionTime string }
 }
@@ -183,6 +205,17 @@ func viewOf(raw json.RawMessage) (v view) {
 	_ = json.Unmarshal(raw, &v)
 	return v
 }
+
+// isProvisioned tells whether a provisioner made the volume, or was asked to for the claim.
+func isProvisioned(raw json.RawMessage) bool {
+	annotations := viewOf(raw).Metadata.Annotations
+	return annotations["pv.kubernetes.io/provisioned-by"] != "" || annotations["volume.kubernetes.io/storage-provisioner"] != ""
+}
+
+func hasNoInitContainers(raw json.RawMessage) bool { return len(viewOf(raw).Spec.InitContainers) == 0 }
+
+// isMachine tells whether a node, or what a driver says of one, is no simulated one: those have the same names in every cluster.
+func isMachine(raw json.RawMessage) bool { return viewOf(raw).Metadata.Labels["type"] != "kwok" }
 
 func isServiceAccountToken(raw json.RawMessage) bool {
 	return viewOf(raw).Type == "kubernetes.io/service-account-token"

@@ -73,6 +73,9 @@ func judgeVolumes(run *Run, r *reports.Report, c *reports.Check) {
 			files += len(was.Files)
 			judgeFiles(&part, was, is)
 		}
+		if is.Files != nil && is.ReclaimPolicy != was.ReclaimPolicy && part.Verdict == reports.Passed {
+			failed(&part, "without its claim its volume is now told to %s, and was told to %s", is.ReclaimPolicy, was.ReclaimPolicy)
+		}
 		if part.Verdict != reports.Passed {
 			find(c, reports.Finding{Verdict: part.Verdict, Subject: was.ID(), Message: part.Reason})
 		}
