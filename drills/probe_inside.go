@@ -66,7 +66,8 @@ func (p *probe) askInside(ctx context.Context, cfg *rest.Config) (string, error)
 
 func (in *insider) askHTTP(ctx context.Context, p *scenarios.HTTPProbe) (string, error) {
 	address := fmt.Sprintf("http://%s.%s:%d%s", p.Service, p.Namespace, p.Port, path.Join("/", p.Path))
-	page, err := in.outside(ctx, "wget", "-q", "-T", "5", "-O", "-", address)
+	// Debian's busybox crashes on wget's own -T.
+	page, err := in.outside(ctx, "timeout", "5", "wget", "-q", "-O", "-", address)
 	if err != nil {
 		return "", fmt.Errorf("GET %s from a pod: %w", address, err)
 	}
