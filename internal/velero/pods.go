@@ -256,7 +256,8 @@ func (p *pods) awaitPods(ctx context.Context, selector string, want int) error {
 		if gone || pod.DeletionTimestamp != nil {
 			return false, nil
 		}
-		if death := p.death(ctx, pod); death != nil {
+		// One that was started again works for all that is known; one that is held back does not.
+		if death := p.death(ctx, pod, nil); death != nil {
 			return false, death
 		}
 		last = fmt.Sprintf("pod %s is %s", pod.Name, state(pod))
@@ -309,16 +310,25 @@ func state(pod *corev1.Pod) string {
 // hopeless are reasons for which a container waits that no waiting mends.
 var hopeless = []string{"CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError"}
 
-// death of a pod's container, with its last log lines; nil while nothing is wrong with it.
-func (p *pods) death(ctx context.Context, pod *corev1.Pod) error {
+// death of a pod's container that cannot run, with its last log lines, or of one that has ended since it was seen first, whose restarts are in seen; nil
+// while nothing is wrong with it.
+func (p *pods) death(ctx context.Context, pod *corev1.Pod, seen map[string]int32) error {
 	for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		ended := c.State.Terminated
 		if ended == nil {
 			ended = c.LastTerminationState.Terminated
 		}
 		waiting := c.State.Waiting
+		held := waiting != nil && waiting.Reason == "CrashLoopBackOff"
+		if seen != nil {
+			key := string(pod.UID) + "/" + c.Name
+			if _, known := seen[key]; !known {
+				seen[key] = c.RestartCount
+			}
+			held = held || c.State.Terminated != nil || c.RestartCount > seen[key]
+		}
 		switch {
-		case ended != nil && ended.ExitCode != 0:
+		case held && ended != nil && ended.ExitCode != 0:
 			return &place.Death{
 				Component: "velero", Outside: ended.Reason == "OOMKilled",
 				Words: fmt.Sprintf("container %s of pod %s ended unasked: %s, exit code %d; its log:\n%s", c.Name, pod.Name, ended.Reason, ended.ExitCode, p.lastWords(ctx, pod, c)),
@@ -435,6 +445,7 @@ func (p *pods) guard(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	for _, selector := range []string{serverPods, agentPods} {
 		go func() {
+			seen := map[string]int32{}
 			err := p.watch(ctx, selector, func(pod *corev1.Pod, gone bool) (bool, error) {
 				if gone || pod.DeletionTimestamp != nil {
 					return false, nil
@@ -442,7 +453,7 @@ func (p *pods) guard(ctx context.Context) (context.Context, func()) {
 				if isReady(pod) {
 					p.follow(pod)
 				}
-				return false, p.death(ctx, pod)
+				return false, p.death(ctx, pod, seen)
 			})
 			if death := new(place.Death); errors.As(err, &death) {
 				cancel(death)

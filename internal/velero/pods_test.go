@@ -24,22 +24,28 @@ func TestPodsThatCannotRun(t *testing.T) {
 		// want is empty where the pod is waited for on.
 		want    string
 		outside bool
+		// seen is how often the container had been started again when it was seen first, and it was so once since; -1 while a pod is waited for.
+		seen int32
 	}{
 		"starts":    {state: waiting("ContainerCreating", "")},
 		"runs":      {state: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}},
 		"has ended": {state: ended("Completed", 0)},
-		"crashes":   {waiting("CrashLoopBackOff", "back-off 10s"), ended("Error", 1), "container velero of pod velero-1 ended unasked: Error, exit code 1; its log:\nfake logs", false},
-		"is killed": {ended("OOMKilled", 137), corev1.ContainerState{}, "container velero of pod velero-1 ended unasked: OOMKilled, exit code 137; its log:\nfake logs", true},
+		"crashes":   {waiting("CrashLoopBackOff", "back-off 10s"), ended("Error", 1), "container velero of pod velero-1 ended unasked: Error, exit code 1; its log:\nfake logs", false, -1},
+		"is killed": {ended("OOMKilled", 137), corev1.ContainerState{}, "container velero of pod velero-1 ended unasked: OOMKilled, exit code 137; its log:\nfake logs", true, 0},
 		"has no image": {waiting("ImagePullBackOff", `Back-off pulling image "velero/velero:v0"`), corev1.ContainerState{},
-			`container velero of pod velero-1 cannot run: ImagePullBackOff: Back-off pulling image "velero/velero:v0"`, true},
+			`container velero of pod velero-1 cannot run: ImagePullBackOff: Back-off pulling image "velero/velero:v0"`, true, -1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pod := &corev1.Pod{
 				ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: "velero-1"},
-				Status:     corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "velero", State: test.state, LastTerminationState: test.last}}},
+				Status:     corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "velero", State: test.state, LastTerminationState: test.last, RestartCount: 1}}},
 			}
 			p := &pods{client: fake.NewClientset(pod)}
-			err := p.death(t.Context(), pod)
+			var seen map[string]int32
+			if test.seen >= 0 {
+				seen = map[string]int32{"/velero": test.seen}
+			}
+			err := p.death(t.Context(), pod, seen)
 			if test.want == "" {
 				require.NoError(t, err)
 				return
