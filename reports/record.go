@@ -1,8 +1,12 @@
 package reports
 
 import (
+	_ "embed"
+	"reflect"
 	"slices"
 	"time"
+
+	"github.com/restore-drill/restore-drill/internal/jsonschema"
 )
 
 // RecordSchemaVersion of a record of a history.
@@ -85,4 +89,26 @@ func (r Record) Figure(name string) *Objective {
 		}
 	}
 	return nil
+}
+
+// RecordSchemaID names the JSON Schema of a record. It is a name, not an address to fetch.
+const RecordSchemaID = "https://restoredrill.io/schemas/history-v1alpha1.json"
+
+//go:embed record.go
+var recordSource []byte
+
+// RecordSchema is the JSON Schema of a record of a history, made from the types. It is shipped as record.schema.json.
+func RecordSchema() ([]byte, error) {
+	g, err := jsonschema.New(recordSource, reportSource)
+	if err != nil {
+		return nil, err
+	}
+	g.Define(reflect.TypeFor[Verdict](), &jsonschema.Schema{Type: "string", Enum: verdictNames[:]})
+	doc, err := g.Document(RecordSchemaID, "restore-drill history record", reflect.TypeFor[Record]())
+	if err != nil {
+		return nil, err
+	}
+	doc.Definitions.Get("Record").Properties.Get("schema").Const = RecordSchemaVersion
+	doc.Definitions.Get("Objective").Properties.Get("unit").Enum = vocabulary["Objective"]["unit"]
+	return doc.Bytes()
 }

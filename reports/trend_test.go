@@ -2,6 +2,7 @@ package reports
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"strings"
@@ -183,4 +184,17 @@ func TestRungs(t *testing.T) {
 		require.GreaterOrEqual(t, len(got), 3, "%v", got)
 		require.LessOrEqual(t, len(got), 7, "%v", got)
 	}
+}
+
+func TestRecordSchemaIsUpToDate(t *testing.T) {
+	schema, err := RecordSchema()
+	require.NoError(t, err)
+	golden(t, "record.schema.json", schema)
+	for _, r := range quarter() {
+		b, err := json.Marshal(r)
+		require.NoError(t, err)
+		require.NoError(t, valid(t, RecordSchemaID, schema, b))
+		require.NotContains(t, string(b), "null")
+	}
+	require.ErrorContains(t, valid(t, RecordSchemaID, schema, []byte(`{"schema": "restoredrill.io/history/v2"}`)), "value must be 'restoredrill.io/history/v1alpha1'")
 }
