@@ -107,7 +107,8 @@ func WriteMetrics(dir string, r *Report) (paths []string, err error) {
 			continue
 		}
 		path := filepath.Join(dir, fmt.Sprintf("restore-drill-%s-%s%s.prom", fileName(r.Drill.Scenario), fileName(r.Drill.Provider), ending))
-		errs = append(errs, writeFile(path, func(w io.Writer) error { return writeMetrics(w, gatherer) }))
+		// The collector is another user than the drill's.
+		errs = append(errs, writeFileAs(path, 0o644, func(w io.Writer) error { return writeMetrics(w, gatherer) }))
 		paths = append(paths, path)
 	}
 	return paths, errors.Join(errs...)

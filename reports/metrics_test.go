@@ -72,6 +72,11 @@ func TestMetrics(t *testing.T) {
 	paths, err := WriteMetrics(dir, r)
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{filepath.Join(dir, "restore-drill-etcd-data-lost-process.prom"), filepath.Join(dir, "restore-drill-etcd-data-lost-process-success.prom")}, paths)
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o644), info.Mode().Perm(), "the collector is another user")
+	}
 	m := written(t, dir)
 	success, ok := value(m["restore_drill_last_success_timestamp_seconds"], "scenario", "etcd-data-lost", "provider", "process")
 	require.True(t, ok)

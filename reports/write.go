@@ -84,12 +84,17 @@ func readFile(name string) (*Report, error) {
 
 // writeFile writes under a temporary name and renames, so that a reader never meets half a report.
 func writeFile(path string, write func(io.Writer) error) error {
+	return writeFileAs(path, 0o600, write)
+}
+
+// writeFileAs does so with a mode of its own.
+func writeFileAs(path string, mode fs.FileMode, write func(io.Writer) error) error {
 	part, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
 	defer os.Remove(part.Name())
-	if err := errors.Join(write(part), part.Close()); err != nil {
+	if err := errors.Join(write(part), part.Chmod(mode), part.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return os.Rename(part.Name(), path)
