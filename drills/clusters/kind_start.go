@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/watch"
@@ -257,8 +258,17 @@ func (c *kindCluster) settle(ctx context.Context) error {
 		})
 	})
 	g.Go(func() error {
+		before, err := c.hasKubeProxy(ctx)
+		if err != nil {
+			return err
+		}
 		if err := step(ctx, "kube-proxy and cluster DNS", "pointed at this API server", func(ctx context.Context) error { return phase(ctx, "addon", "all") }); err != nil {
 			return err
+		}
+		if before {
+			if err := step(ctx, "start kube-proxy anew", "one that started before looks for the API server that is lost", c.restartKubeProxy); err != nil {
+				return err
+			}
 		}
 		return step(ctx, "mark the control-plane node", "with its label", func(ctx context.Context) error { return phase(ctx, "mark-control-plane") })
 	})
@@ -267,6 +277,29 @@ func (c *kindCluster) settle(ctx context.Context) error {
 	}
 	c.settled = true
 	return nil
+}
+
+// hasKubeProxy tells whether the store knows of kube-proxy already, as a restored one does.
+func (c *kindCluster) hasKubeProxy(ctx context.Context) (bool, error) {
+	client, err := kubernetes.NewForConfig(c.Config())
+	if err != nil {
+		return false, err
+	}
+	_, err = client.CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(ctx, "kube-proxy", metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for kube-proxy's configuration: %w", err)
+	}
+	return true, nil
+}
+
+// restartKubeProxy has its pods made anew: each reads where the API server is when it starts, and never again.
+func (c *kindCluster) restartKubeProxy(ctx context.Context) error {
+	_, err := c.control().run(ctx, nil, "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "--namespace="+metav1.NamespaceSystem,
+		"delete", "pods", "--selector=k8s-app=kube-proxy", "--wait=false")
+	return err
 }
 
 // apply makes the objects of a manifest of the node image's, or makes them anew what it says.
