@@ -79,6 +79,7 @@ func table() []recipe {
 			Entrypoint: []string{"/bin/cp", "/plugins/velero-plugin-for-aws", "/target/."},
 		},
 		{
+			// Debian's is 1.35, and crashes on wget -T.
 			ref: "busybox:1.37", purpose: "the pods of drills' workloads",
 			Debian: []debianFile{{"usr/bin/busybox", "bin/busybox"}}, Applets: true, Cmd: []string{"sh"},
 		},
