@@ -154,9 +154,10 @@ func (t Trend) ceiling() float64 {
 
 var sparks = []rune("▁▂▃▄▅▆▇█")
 
-// sparkline of the newest n points, from zero to the ceiling, in the colour of whether the target was met. A dot stands for what was not measured.
+// sparkline of the newest n points, from zero to the worst figure of all, in the colour of whether the target was met: under a generous target, bars of
+// its scale would all be the lowest. A dot stands for what was not measured.
 func (t *terminal) sparkline(trend Trend, n int) {
-	top := trend.ceiling()
+	top := slices.Max(append(trend.measured(), 0))
 	for _, p := range trend.Points[max(0, len(trend.Points)-n):] {
 		switch {
 		case p.Measured == nil:

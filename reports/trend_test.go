@@ -78,7 +78,7 @@ func TestTrend(t *testing.T) {
 	require.Equal(t, "···", term.b.String())
 }
 
-// The height of a bar is the share of the target, or of the worst figure above it; zero is the lowest bar, and what was missed is red.
+// The height of a bar is the share of the worst figure, whatever the target; zero is the lowest bar, and what was missed is red.
 func TestSparkline(t *testing.T) {
 	trend := Trend{Unit: "s"}
 	for _, f := range []float64{0, 1, 2, 4, 8, 16} {
@@ -94,6 +94,9 @@ func TestSparkline(t *testing.T) {
 	term = terminal{color: true}
 	term.sparkline(trend, 2)
 	require.Equal(t, "\x1b[1;31m█\x1b[0m\x1b[1;33m·\x1b[0m", term.b.String())
+	term = terminal{}
+	term.sparkline(Trend{Unit: "s", Points: []Objective{{Target: ptr(180.0), Measured: ptr(2.0)}, {Target: ptr(180.0), Measured: ptr(4.0)}}}, 60)
+	require.Equal(t, "▄█", term.b.String())
 }
 
 func TestTrendIsBoundedAndTellsIt(t *testing.T) {
