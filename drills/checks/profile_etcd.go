@@ -56,6 +56,11 @@ var etcdProfile = profile{
 			fields: []string{"/spec/ports/*/targetPort"},
 		},
 		{
+			name: "pod-resources", because: "a kubelet tells of a running pod what its cgroup grants it, some time after it has started it",
+			source:    "Kubernetes, in-place resize of pods: status.resources",
+			resources: []string{"pods"}, classes: []string{changedClass}, fields: []string{"/status/resources", "/status/resources/**"},
+		},
+		{
 			name: "autoscaler-rounds", because: "the autoscaler writes what it sees at each of its rounds, every 15 s, and the first may come after the backup",
 			source:    "Kubernetes, kube-controller-manager --horizontal-pod-autoscaler-sync-period",
 			resources: []string{"autoscaling/horizontalpodautoscalers"}, classes: []string{changedClass},

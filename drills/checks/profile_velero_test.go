@@ -48,6 +48,8 @@ func TestVeleroProfile(t *testing.T) {
 		{"reclaim policy", "/persistentvolumes", "", "pvc-1", `{"metadata": {"annotations": {"pv.kubernetes.io/provisioned-by": "p"}}, "spec": {"persistentVolumeReclaimPolicy": "Retain"}}`,
 			`{"metadata": {"annotations": {"pv.kubernetes.io/provisioned-by": "p"}}, "spec": {"persistentVolumeReclaimPolicy": "Delete"}}`, ""},
 		{"pod that is held until its volumes are written", "/pods", "shop", "p", `{"spec": {}}`, `{"spec": {"initContainers": [{"name": "restore-wait"}]}}`, "restore-wait"},
+		{"what a cgroup grants", "/pods", "shop", "p", `{"status": {}}`, `{"status": {"resources": {"limits": {"memory": "1Ki"}}}}`, "pod-resources"},
+		{"what a pod asks for", "/pods", "shop", "p", `{"spec": {}}`, `{"spec": {"resources": {"limits": {"memory": "1Ki"}}}}`, ""},
 		{"init container of a user", "/pods", "shop", "p", `{"spec": {"initContainers": [{"name": "a"}]}}`, `{"spec": {"initContainers": [{"name": "b"}]}}`, ""},
 		{"machine", "/nodes", "", "drill-source", `{}`, "", "machines"},
 		{"simulated node", "/nodes", "", "node-0", `{"metadata": {"labels": {"type": "kwok"}}}`, "", ""},
