@@ -21,8 +21,8 @@ import (
 
 func (a *app) runCommand() *cobra.Command {
 	var (
-		provider, out, where string
-		asDeclared           bool
+		provider, nodeImage, out, where string
+		asDeclared                      bool
 	)
 	b := batch{app: a}
 	cmd := &cobra.Command{
@@ -61,7 +61,7 @@ could not be told, 64 usage or an invalid scenario, 130 interrupted.`,
 				return err
 			}
 			defer b.display.Close()
-			if b.provider, err = clusters.NewProvider(provider, clusters.Tools{Toolchain: a.toolchain(b.display.Line), StateRoot: clusters.StateRoot()}); err != nil {
+			if b.provider, err = clusters.NewProvider(provider, clusters.Tools{Toolchain: a.toolchain(b.display.Line), StateRoot: clusters.StateRoot(), NodeImage: nodeImage}); err != nil {
 				return err
 			}
 			summary, err := b.run(cmd.Context())
@@ -84,6 +84,7 @@ could not be told, 64 usage or an invalid scenario, 130 interrupted.`,
 	}
 	b.announced.flags(cmd.Flags())
 	providerFlag(cmd.Flags(), &provider, "where the clusters run")
+	cmd.Flags().StringVar(&nodeImage, "node-image", "", "image of every node on provider kind, whatever a scenario says (default kindest/node:VERSION)")
 	cmd.Flags().StringVar(&out, "out", "", "run directory, new or empty (default a dated one under ./drill-runs)")
 	historyFlag(cmd.Flags(), &where)
 	oneOf(cmd.Flags(), &b.output, "output", "o", "what to print on stdout", "text", "json")
