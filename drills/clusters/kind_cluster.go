@@ -51,6 +51,10 @@ type kindCluster struct {
 	looking sync.Mutex
 	logging map[string]chan struct{}
 
+	// brought is closed when the spec's images are on every machine, or cannot be brought there, which notBrought says.
+	brought    chan struct{}
+	notBrought error
+
 	// setup is held while the control plane is set up, or what it is set up with is replaced.
 	setup sync.Mutex
 	// laidOut says that kubeadm has written certificates and manifests, and begun that a component was started with them.

@@ -140,6 +140,7 @@ func (c *kindCluster) makeMachines(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	c.bringImages()
 	return c.readVersions(ctx)
 }
 

@@ -141,7 +141,12 @@ func (c *kindCluster) start(ctx context.Context, reached func(mark, how string, 
 		}
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return c.loadImages(ctx) })
+	g.Go(func() error {
+		if err := after(ctx, c.brought); err != nil {
+			return err
+		}
+		return c.notBrought
+	})
 	g.Go(func() error {
 		if err := startPods(ctx, etcd); err != nil {
 			return err
@@ -370,6 +375,17 @@ func signed(content, jws string) bool {
 	mac := hmac.New(sha256.New, []byte(bootstrapSecret))
 	mac.Write([]byte(head + "." + base64.RawURLEncoding.EncodeToString([]byte(content))))
 	return hmac.Equal(signature, mac.Sum(nil))
+}
+
+// bringImages begins to load images as soon as there are machines: they are on a node before anything of Kubernetes is, as in a node's own image.
+func (c *kindCluster) bringImages() {
+	c.brought = make(chan struct{})
+	c.logs.Add(1)
+	go func() {
+		defer c.logs.Done()
+		defer close(c.brought)
+		c.notBrought = c.loadImages(c.watching)
+	}()
 }
 
 // loadImages brings the spec's images from the local engine to every machine.
