@@ -285,14 +285,16 @@ func (p *staticPod) whileDown(f func() error) error {
 // lost takes note that it ended with its machine.
 func (p *staticPod) lost() { p.change(func() { p.running, p.ending = false, true }) }
 
-// began takes note that a container of the pod that was asked for runs.
-func (p *staticPod) began(id string, uid types.UID, pid int) (ours bool) {
+// began takes note that a container of the pod that was asked for runs. It is unwanted where kubelet has started it anew while it ends, which it does
+// as long as it has not seen that the manifest is gone.
+func (p *staticPod) began(id string, uid types.UID, pid int) (unwanted bool) {
 	p.change(func() {
-		if ours = uid == p.uid && id != p.id; ours {
+		if uid == p.uid && id != p.id {
 			p.id, p.pid, p.running = id, pid, true
+			unwanted = p.ending
 		}
 	})
-	return ours
+	return unwanted
 }
 
 // ended takes note that a container ended. Logged is closed when the last of its log was read.

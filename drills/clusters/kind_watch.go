@@ -96,7 +96,10 @@ func (c *kindCluster) started(ctx context.Context, id string, pid int) {
 		c.logging[id] = done
 		file := fmt.Sprintf("/var/log/containers/%s_kube-system_%s-%s.log", pod, name, id)
 		c.follow(p.name, done, "tail", "--lines=+1", "--follow=descriptor", "--retry", "--pid="+strconv.Itoa(pid), file)
-		p.began(id, types.UID(found.Labels["io.kubernetes.pod.uid"]), pid)
+		if p.began(id, types.UID(found.Labels["io.kubernetes.pod.uid"]), pid) {
+			// Its end is an event as any other; what has ended meanwhile needs no signal.
+			_, _ = c.control().Exec(ctx, nil, "kill", "-KILL", strconv.Itoa(pid))
+		}
 	}
 }
 
