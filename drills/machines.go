@@ -96,7 +96,7 @@ func lookAtMachines(ctx context.Context, client kubernetes.Interface, machines [
 		}
 		slices.SortFunc(m.Running, comparePods)
 		slices.SortFunc(m.Bound, comparePods)
-		settled = settled && m.Error == "" && m.Registered && m.Ready
+		settled = settled && m.Error == "" && m.Registered && m.Ready && m.Kubelet == "active"
 	}
 	return seen, settled, nil
 }

@@ -43,6 +43,8 @@ var machinesCheck = Check{
 			switch {
 			case !m.Registered:
 				tell(reports.Failed, "machine "+m.Name, "has no Node in the API, though it is there and its kubelet is %s", m.Kubelet)
+			case m.Kubelet != "active":
+				tell(reports.Failed, "machine "+m.Name, "its kubelet is %s: what the API says of it is out of date", m.Kubelet)
 			case !m.Ready:
 				tell(reports.Failed, "machine "+m.Name, "its Node is not ready, and its kubelet is %s", m.Kubelet)
 			}

@@ -27,6 +27,8 @@ func Catalogue() map[string]func() Fault {
 		func() Fault { return &PKIDeleted{} },
 		func() Fault { return &ManifestsDeleted{} },
 		func() Fault { return &CutOff{} },
+		func() Fault { return &KubeletStopped{} },
+		func() Fault { return &NodeDeregistered{} },
 
 		func() Fault { return &StoreObjectRemoved{"velero-backup.json"} },
 		func() Fault { return &StoreObjectDamaged{"NAME.tar.gz", 50} },
