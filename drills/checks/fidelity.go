@@ -31,7 +31,7 @@ var fidelityCheck = Check{
 	OfRestored: true,
 	Judge: func(run *Run, r *reports.Report, c *reports.Check) {
 		wanted := run.fidelityProfile()
-		p := profiles[wanted]
+		p := run.profile()
 		if p == nil {
 			unknown(c, "unknown fidelity profile %q (known: %s)", wanted, strings.Join(slices.Sorted(maps.Keys(profiles)), ", "))
 			return

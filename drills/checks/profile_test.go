@@ -46,8 +46,8 @@ func TestEveryRuleSaysWhyAndIsLimited(t *testing.T) {
 	}
 	// A rule without classes allows nothing.
 	require.False(t, (&rule{}).covers(object{}, changedClass))
-	require.True(t, excused("/registry/events/shop/web.1"))
-	require.True(t, excused("/registry/leases/kube-system/apiserver-abc"))
-	require.False(t, excused("/registry/leases/kube-system/operator"))
-	require.False(t, excused("/registry/eventsource/x"))
+	require.True(t, etcdProfile.excuses("/registry/events/shop/web.1"))
+	require.True(t, etcdProfile.excuses("/registry/leases/kube-system/apiserver-abc"))
+	require.False(t, etcdProfile.excuses("/registry/leases/kube-system/operator"))
+	require.False(t, etcdProfile.excuses("/registry/eventsource/x"))
 }

@@ -23,7 +23,7 @@ var readinessCheck = Check{
 		for _, w := range run.survey(evidence.CensusAfterFile).workloads {
 			now[w.key] = w
 		}
-		p := profiles[run.fidelityProfile()]
+		p := run.profile()
 		compared, worse, left := 0, 0, 0
 		for _, was := range run.survey(evidence.CensusBeforeFile).workloads {
 			if was.ready == 0 {
