@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/restore-drill/restore-drill/drills/clusters"
 	"github.com/restore-drill/restore-drill/internal/etcd"
 	"github.com/restore-drill/restore-drill/internal/evidence"
 	"github.com/restore-drill/restore-drill/internal/watchcache"
@@ -21,7 +24,7 @@ func (d *drill) readStoreHealth(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h := evidence.StoreHealth{ClusterID: condition.ClusterID, Alarms: []evidence.StoreAlarm{}, LostAPIServers: strings.Fields(d.chosen().Facts["apiServers"])}
+	h := evidence.StoreHealth{ClusterID: condition.ClusterID, Alarms: []evidence.StoreAlarm{}, LostAPIServers: lostServers(strings.Fields(d.chosen().Facts["apiServers"]), d.restored.Members())}
 	for _, m := range condition.Members {
 		h.Members = append(h.Members, evidence.StoreMember{ID: m.ID, Error: m.Error, Bytes: m.Bytes, BytesInUse: m.BytesInUse, Complaints: m.Complaints})
 	}
@@ -47,6 +50,21 @@ func (d *drill) readStoreHealth(ctx context.Context) error {
 		return err
 	}
 	return d.rec.Put(evidence.StoreHealthFile, h)
+}
+
+// lostServers are those of the addresses of API servers that no machine of the restored cluster has: an engine gives the address of a machine that is gone
+// to the next one. Its members of etcd stand for the machines.
+func lostServers(known []string, members []clusters.Member) []string {
+	lost := []string{}
+	for _, address := range known {
+		if !slices.ContainsFunc(members, func(m clusters.Member) bool {
+			u, err := url.Parse(m.PeerURL)
+			return err == nil && u.Hostname() == address
+		}) {
+			lost = append(lost, address)
+		}
+	}
+	return lost
 }
 
 // servers are the addresses that default/kubernetes sends clients to.
