@@ -139,6 +139,27 @@ var veleroProfile = profile{
 			fields: []string{"/data/client-ca-file", "/data/requestheader-client-ca-file"},
 		},
 		{
+			name: "kubeadm", because: "kubeadm tells each cluster of its own address and authorities",
+			source:    "kubeadm init, phases upload-config, addon and bootstrap-token",
+			resources: []string{"configmaps"}, namespace: "kube-system", names: []string{"kubeadm-config", "kube-proxy"}, classes: []string{changedClass},
+			fields: []string{"/data/ClusterConfiguration", "/data/kubeconfig.conf"},
+		},
+		{
+			name: "kubeadm", because: "kubeadm tells each cluster of its own address and authorities, signed with its bootstrap tokens",
+			source:    "kubeadm init, phase bootstrap-token",
+			resources: []string{"configmaps"}, namespace: "kube-public", names: []string{"cluster-info"}, classes: []string{changedClass}, fields: []string{"/data/*"},
+		},
+		{
+			name: "kubeadm", because: "a bootstrap token lets machines join one cluster, for a day",
+			source:    "kubeadm init, phase bootstrap-token",
+			resources: []string{"secrets"}, namespace: "kube-system", names: []string{"bootstrap-token-*"}, classes: []string{lostClass, extraClass, changedClass},
+		},
+		{
+			name: "machines", because: "each machine asks its cluster for a certificate under a name of its own",
+			source:    "Kubernetes, TLS bootstrapping",
+			resources: []string{"certificates.k8s.io/certificatesigningrequests"}, names: []string{"csr-*"}, classes: []string{lostClass, extraClass},
+		},
+		{
 			name: "velero-itself", because: "each cluster has a Velero of its own, which keeps its accounts there",
 			source: "pkg/controller/restore_controller.go, nonRestorableResources; `velero install`",
 			resources: []string{
