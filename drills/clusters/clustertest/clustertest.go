@@ -120,7 +120,7 @@ func oneMember(t *testing.T, p clusters.Provider) {
 			return nil
 		})
 	})
-	t.Run("workloads become ready", func(t *testing.T) { workloads(t, client) })
+	t.Run("workloads become ready", func(t *testing.T) { workloads(t, client, source.Versions()["kube-scheduler"]) })
 	t.Run("Secrets are encrypted at rest", func(t *testing.T) {
 		_, err := client.CoreV1().Secrets("default").Create(t.Context(), &corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{Name: "canary"}, StringData: map[string]string{"value": canary},
@@ -217,16 +217,18 @@ func strangers(t *testing.T, c clusters.Cluster) {
 	}
 }
 
-// pause is an image that every node has that can run one. It waits, or tells its version and ends.
+// pause is an image that every node has that can run one. It waits.
 const pause = "registry.k8s.io/pause:3.10"
 
-func workloads(t *testing.T, client kubernetes.Interface) {
+func workloads(t *testing.T, client kubernetes.Interface, version string) {
+	// A program that tells its version has come to its end, and every node has the image of this one.
+	ends := "registry.k8s.io/kube-scheduler:" + version
 	ctx := t.Context()
 	labels := map[string]string{"app": "web"}
 	template := corev1.PodTemplateSpec{
 		ObjectMeta: metav1.ObjectMeta{Labels: labels},
 		Spec: corev1.PodSpec{
-			InitContainers: []corev1.Container{{Name: "first", Image: pause, Args: []string{"-v"}}},
+			InitContainers: []corev1.Container{{Name: "first", Image: ends, Command: []string{"kube-scheduler", "--version"}}},
 			Containers:     []corev1.Container{{Name: "web", Image: pause}},
 		},
 	}
@@ -246,7 +248,7 @@ func workloads(t *testing.T, client kubernetes.Interface) {
 	require.NoError(t, err)
 	once := template.DeepCopy()
 	once.Spec.RestartPolicy = corev1.RestartPolicyNever
-	once.Spec.Containers[0].Args = []string{"-v"}
+	once.Spec.Containers[0].Image, once.Spec.Containers[0].Command = ends, []string{"kube-scheduler", "--version"}
 	_, err = client.BatchV1().Jobs("default").Create(ctx, &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{Name: "once"}, Spec: batchv1.JobSpec{Template: *once},
 	}, metav1.CreateOptions{})
