@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,7 +23,7 @@ func (d *drill) readStoreHealth(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h := evidence.StoreHealth{ClusterID: condition.ClusterID, Alarms: []evidence.StoreAlarm{}, LostAPIServers: lostServers(strings.Fields(d.chosen().Facts["apiServers"]), d.restored.Members())}
+	h := evidence.StoreHealth{ClusterID: condition.ClusterID, Alarms: []evidence.StoreAlarm{}, LostAPIServers: strings.Fields(d.chosen().Facts["apiServers"]), Machines: machineAddresses(d.restored.Members())}
 	for _, m := range condition.Members {
 		h.Members = append(h.Members, evidence.StoreMember{ID: m.ID, Error: m.Error, Bytes: m.Bytes, BytesInUse: m.BytesInUse, Complaints: m.Complaints})
 	}
@@ -52,19 +51,14 @@ func (d *drill) readStoreHealth(ctx context.Context) error {
 	return d.rec.Put(evidence.StoreHealthFile, h)
 }
 
-// lostServers are those of the addresses of API servers that no machine of the restored cluster has: an engine gives the address of a machine that is gone
-// to the next one. Its members of etcd stand for the machines.
-func lostServers(known []string, members []clusters.Member) []string {
-	lost := []string{}
-	for _, address := range known {
-		if !slices.ContainsFunc(members, func(m clusters.Member) bool {
-			u, err := url.Parse(m.PeerURL)
-			return err == nil && u.Hostname() == address
-		}) {
-			lost = append(lost, address)
+// machineAddresses are those of the machines that members of the store run on.
+func machineAddresses(members []clusters.Member) (all []string) {
+	for _, m := range members {
+		if u, err := url.Parse(m.PeerURL); err == nil {
+			all = append(all, u.Hostname())
 		}
 	}
-	return lost
+	return all
 }
 
 // servers are the addresses that default/kubernetes sends clients to.

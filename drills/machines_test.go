@@ -133,9 +133,6 @@ func TestTheDrillsOwnPodIsMadeAnew(t *testing.T) {
 	require.EqualError(t, in.ensurePod(t.Context()), "the drill's own pod was just made")
 }
 
-func TestAnAddressThatIsInUseAgainIsNotLost(t *testing.T) {
-	members := []clusters.Member{{PeerURL: "https://172.20.0.2:2380"}}
-	require.Equal(t, []string{"172.20.0.9"}, lostServers([]string{"172.20.0.2", "172.20.0.9"}, members))
-	require.Equal(t, []string{"198.18.0.1"}, lostServers([]string{"198.18.0.1"}, []clusters.Member{{PeerURL: "https://127.0.0.1:2380"}}))
-	require.Equal(t, []string{}, lostServers(nil, members))
+func TestAddressesOfMachines(t *testing.T) {
+	require.Equal(t, []string{"172.20.0.2"}, machineAddresses([]clusters.Member{{PeerURL: "https://172.20.0.2:2380"}}))
 }

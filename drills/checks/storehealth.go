@@ -60,7 +60,7 @@ var storeHealthCheck = Check{
 			}
 		}
 		for _, address := range h.APIServers {
-			if slices.Contains(h.LostAPIServers, address) && !run.inPlace() {
+			if slices.Contains(h.LostAPIServers, address) && !slices.Contains(h.Machines, address) && !run.inPlace() {
 				ill("default/kubernetes", "sends clients to the API server "+address+", which is gone",
 					"remove /registry/masterleases/"+address+" from the store")
 			}

@@ -247,6 +247,9 @@ type StoreHealth struct {
 	// APIServers are the addresses that default/kubernetes sends clients to, and LostAPIServers those that were registered when the backup was taken.
 	APIServers     []string `json:"apiServers"`
 	LostAPIServers []string `json:"lostAPIServers"`
+	// Machines are the addresses of the restored cluster's own. An engine gives the address of a machine that is gone to the next one, whose API
+	// server is then not the lost one.
+	Machines []string `json:"machines,omitempty"`
 }
 
 // A StoreMember is what one member of the store says; Error is why it says nothing.
