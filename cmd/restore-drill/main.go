@@ -17,7 +17,9 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
 
 	"github.com/restore-drill/restore-drill/internal/progress"
 	"github.com/restore-drill/restore-drill/reports"
@@ -45,6 +47,8 @@ var errInterrupted = errors.New("interrupted")
 
 // run is main without the process: testscript runs it too.
 func run(args []string, stdout, stderr io.Writer) int {
+	// Kubernetes' client logs to stderr what its callers are told as well, and each connection that ends with a cluster.
+	klog.SetLogger(logr.Discard())
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	signals := make(chan os.Signal, 1)
