@@ -49,6 +49,8 @@ type machine struct {
 	gone    bool
 	// broken is the error of every command.
 	broken error
+	// lingers tells that its API server goes on listening, whatever is gone.
+	lingers bool
 }
 
 func newMachined(t *testing.T) *machinedCluster {
@@ -63,6 +65,14 @@ func newMachined(t *testing.T) *machinedCluster {
 		require.NoError(t, os.WriteFile(path, []byte("x"), 0o600))
 	}
 	return c
+}
+
+// Store has no member, or one that ended before the API server did.
+func (c *machinedCluster) Store() clusters.Store {
+	if c.machine.lingers {
+		return clusters.Store{Endpoints: []string{"https://127.0.0.1:2379"}}
+	}
+	return clusters.Store{}
 }
 
 func (m *machine) Name() string       { return "source-control-plane" }
@@ -85,7 +95,7 @@ func (m *machine) Exec(ctx context.Context, stdin io.Reader, argv ...string) ([]
 	out, err := cmd.Output()
 	_, survived := os.Stat(filepath.Join(m.root, "etc/kubernetes/manifests/kube-apiserver.yaml"))
 	_, killed := os.Stat(filepath.Join(m.root, "killed"))
-	if survived != nil || killed == nil {
+	if (survived != nil || killed == nil) && !m.lingers {
 		_ = m.cluster.listener.Close()
 	}
 	if err != nil {
@@ -103,6 +113,20 @@ func (m *machine) CutOff(context.Context) error {
 	return os.WriteFile(filepath.Join(m.root, "cut"), nil, 0o600)
 }
 func (m *machine) Reconnect(context.Context) error { return os.Remove(filepath.Join(m.root, "cut")) }
+
+// An API server that is asked to end takes connections for a while, and answers nothing without its store.
+func TestAnAPIServerWithoutItsStoreServesNothing(t *testing.T) {
+	c := newMachined(t)
+	c.machine.lingers = true
+	f, scene := &faults.ManifestsDeleted{}, &faults.Scene{Source: c}
+	before, err := f.Visible(t.Context(), scene)
+	require.NoError(t, err)
+	require.Equal(t, faults.Sighting{Detail: "2 files are in /etc/kubernetes/manifests, and every member of etcd refuses connections"}, before)
+	require.NoError(t, f.Inject(t.Context(), scene))
+	after, err := f.Visible(t.Context(), scene)
+	require.NoError(t, err)
+	require.Equal(t, faults.Sighting{Visible: true, Detail: "no file is in /etc/kubernetes/manifests, and every member of etcd refuses connections"}, after)
+}
 
 func TestFaultsOfMachines(t *testing.T) {
 	for _, test := range []struct {

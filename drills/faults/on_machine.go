@@ -43,15 +43,26 @@ func (s *Scene) existing(ctx context.Context, paths ...string) (int, error) {
 	return len(strings.Fields(out)), nil
 }
 
-// stopsServing adds to a sighting of missing files that the API server refuses connections: without that, nobody would have noticed yet.
+// stopsServing adds to a sighting of missing files that the control plane's servers end: without that, nobody would have noticed yet. An API server that
+// is asked to end may take connections for a minute more, and answers nothing once its store is gone.
 func (s *Scene) stopsServing(ctx context.Context, what string, left int) (Sighting, error) {
 	refused, err := refusesOn(ctx, s.Source, 0, apiServerPort, s.Source.Config().Host)
 	if err != nil {
 		return Sighting{}, err
 	}
-	takes := map[bool]string{true: "refuses", false: "takes"}[refused]
-	if left > 0 {
-		return Sighting{Detail: fmt.Sprintf("%d files are in %s, and the API server %s connections", left, what, takes)}, nil
+	gone, all, err := refusing(ctx, s.Source)
+	if err != nil {
+		return Sighting{}, err
 	}
-	return Sighting{Visible: refused, Detail: fmt.Sprintf("no file is in %s, and the API server %s connections", what, takes)}, nil
+	served := "the API server takes connections"
+	switch {
+	case refused:
+		served = "the API server refuses connections"
+	case all > 0 && gone == all:
+		served, refused = "every member of etcd refuses connections", true
+	}
+	if left > 0 {
+		return Sighting{Detail: fmt.Sprintf("%d files are in %s, and %s", left, what, served)}, nil
+	}
+	return Sighting{Visible: refused, Detail: fmt.Sprintf("no file is in %s, and %s", what, served)}, nil
 }
