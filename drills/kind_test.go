@@ -15,7 +15,7 @@ import (
 
 // onKind are the scenarios that every run of the tests rehearses on real nodes: two restores of etcd, two by Velero with the bytes of volumes, and a
 // sabotage that only bytes give away.
-var onKind = []string{"control-plane-lost", "pki-deleted", "velero-volumes-deleted"}
+var onKind = []string{"control-plane-lost", "pki-deleted", "velero-volumes-deleted", "velero-volumes-empty", "volume-file-changed"}
 
 // allOnKind, in RESTORE_DRILL_ON_KIND, stands for every scenario that needs machines, and onKind.
 const allOnKind = "all"
