@@ -67,6 +67,7 @@ func Catalogue() map[string]func() Fault {
 		func() Fault { return &RoleBindingAdded{"shop", "admin", "intruder"} },
 		func() Fault { return &LedgerHole{} },
 		func() Fault { return &VolumeFileChanged{"data-journal-0", "file-000"} },
+		func() Fault { return &VolumeEmptied{"data-journal-0"} },
 		func() Fault { return &PolicyUnbound{"no-host-network", onHostNetwork()} },
 
 		func() Fault { return &CensusRemoved{} },
