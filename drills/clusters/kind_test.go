@@ -17,6 +17,7 @@ import (
 	"github.com/restore-drill/restore-drill/drills/clusters"
 	"github.com/restore-drill/restore-drill/drills/clusters/clustertest"
 	"github.com/restore-drill/restore-drill/internal/engine"
+	"github.com/restore-drill/restore-drill/internal/proc"
 	"github.com/restore-drill/restore-drill/internal/toolchain"
 )
 
@@ -50,7 +51,7 @@ func kindSpec(t *testing.T) clusters.Spec {
 
 func TestKindProvider(t *testing.T) {
 	p, _ := kind(t)
-	clustertest.Run(t, func() clusters.Provider { return p })
+	clustertest.Run(t, 1, func() clusters.Provider { return p })
 }
 
 func TestKindRefuses(t *testing.T) {
@@ -159,13 +160,26 @@ func readUntil(t *testing.T, r io.Reader, text string) {
 	require.Failf(t, "not seen", "%q in:\n%s", text, strings.Join(seen, "\n"))
 }
 
-// requireNoMachines looks for those of clusters under a provider's state directory.
+// machines is the label of a cluster's machines under a provider's state directory.
+func machines(p clusters.Provider) string {
+	return "io.x-k8s.kind.cluster=" + clusters.KindName(filepath.Join(p.Tools().StateRoot, "drill", "source"), "source")
+}
+
 func requireNoMachines(t *testing.T, p clusters.Provider, e *engine.Engine) {
 	t.Helper()
-	left, err := e.Labelled(t.Context(), engine.Containers, "io.x-k8s.kind.cluster="+clusters.KindName(filepath.Join(p.Tools().StateRoot, "drill", "source"), "source"))
+	left, err := e.Labelled(t.Context(), engine.Containers, machines(p))
 	require.NoError(t, err)
 	require.Empty(t, left)
 	require.NoDirExists(t, filepath.Join(p.Tools().StateRoot, "drill"))
+}
+
+// awaitEngine returns when a command of the engine's runs that makes machines.
+func awaitEngine(t *testing.T, p clusters.Provider) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		making, err := proc.Naming(machines(p))
+		return err == nil && len(making) > 0
+	}, time.Minute, time.Millisecond)
 }
 
 // TestKindCleanupAfterSIGKILL kills a harness while kind makes its machines, and another when they are there.
@@ -181,6 +195,9 @@ func TestKindCleanupAfterSIGKILL(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, cmd.Start())
 			readUntil(t, out, at)
+			if at != "made" {
+				awaitEngine(t, p)
+			}
 			require.NoError(t, cmd.Process.Kill())
 			require.EqualError(t, cmd.Wait(), "signal: killed")
 

@@ -13,5 +13,5 @@ func TestProcessProvider(t *testing.T) {
 		Toolchain: toolchain.New(toolchain.Options{Progress: func(line string) { t.Log(line) }}),
 		StateRoot: t.TempDir(),
 	})
-	clustertest.Run(t, func() clusters.Provider { return p })
+	clustertest.Run(t, 3, func() clusters.Provider { return p })
 }

@@ -45,8 +45,8 @@ const patience = 3 * time.Minute
 // canary is the value of a Secret, and must be found nowhere but where Secrets are kept.
 const canary = "canary-8c1f0e6b-in-a-secret"
 
-// Run runs the suite. Each call of provider may return the same one.
-func Run(t *testing.T, provider func() clusters.Provider) {
+// Run runs the suite. Most is how many members a store can have that the provider makes, and each call of provider may return the same one.
+func Run(t *testing.T, most int, provider func() clusters.Provider) {
 	t.Run("says what it is", func(t *testing.T) {
 		p := provider()
 		require.NotEmpty(t, p.Name())
@@ -74,10 +74,14 @@ func Run(t *testing.T, provider func() clusters.Provider) {
 	t.Run("three members", func(t *testing.T) {
 		p, three := provider(), newSpec(t, "source")
 		three.EtcdMembers = 3
-		if err := p.Check(t.Context(), three); errors.Is(err, clusters.ErrUnsupported) {
-			t.Skipf("%v", err)
+		if most >= 3 {
+			threeMembers(t, p)
+			return
 		}
-		threeMembers(t, p)
+		for _, err := range []error{p.Check(t.Context(), three), second(p.Create(t.Context(), three))} {
+			require.ErrorIs(t, err, clusters.ErrUnsupported)
+			require.ErrorContains(t, err, "set cluster.etcdMembers to 1")
+		}
 	})
 	t.Run("is deleted half made", func(t *testing.T) { halfMade(t, provider()) })
 }
