@@ -150,8 +150,8 @@ type layer struct {
 type fault struct {
 	faults.Fault
 	after string
-	// struck is set once it was injected and seen.
-	struck bool
+	// struck is set once it was injected and seen, passed once it was ended.
+	struck, passed bool
 }
 
 // prepare makes all mistakes that can be seen without a cluster come out before there is one.
@@ -218,6 +218,7 @@ func prepare(o Options) (*drill, error) {
 func (d *drill) env() backups.Env {
 	env := (&Loaded{Scenario: d.Scenario, Path: d.Path}).env(d.Provider.Tools())
 	env.DrillID, env.RunDir, env.Key, env.Progress, env.During = d.id, d.Dir, d.key, d.note, d.during
+	env.InPlace = d.inPlace()
 	env.Put = func(name string, content any) error { return d.rec.Put(name, content) }
 	return env
 }
@@ -646,6 +647,21 @@ func (d *drill) strike(ctx context.Context, target faults.Target) error {
 	return nil
 }
 
+// pass ends what struck while the tool backed up, and is over with that.
+func (d *drill) pass(ctx context.Context) error {
+	for i, f := range d.faults {
+		passing, ok := f.Fault.(faults.Passing)
+		if !ok || !f.struck || f.passed || f.Strikes() != faults.DuringBackup {
+			continue
+		}
+		d.faults[i].passed = true
+		if err := d.step(ctx, "end fault "+f.Name(), "the backup has ended", func() error { return passing.Pass(ctx, d.scene) })(); err != nil {
+			return fmt.Errorf("fault %s: %w", f.Name(), harness(err))
+		}
+	}
+	return nil
+}
+
 // missed tells, at the end of a phase, of a fault whose moment in it never came: whatever the tool then made of its work shows nothing.
 func (d *drill) missed(targets ...faults.Target) error {
 	var errs []error
@@ -790,12 +806,12 @@ func kindOf(s *scenarios.Spec) (nodeImage string, kind *v1alpha4.Cluster, err er
 
 // takeBackup takes the nth backup of a layer, and records what the tool says of that.
 func (d *drill) takeBackup(ctx context.Context, l *layer, n int) (artifact *backups.Artifact, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, l.spec.Backup.Timeout.Duration, fmt.Errorf("not done within %s (backup.timeout)", l.spec.Backup.Timeout))
+	bounded, cancel := context.WithTimeoutCause(ctx, l.spec.Backup.Timeout.Duration, fmt.Errorf("not done within %s (backup.timeout)", l.spec.Backup.Timeout))
 	defer cancel()
 	d.taking = n
 	dir := filepath.Join(d.rec.Path(evidence.ArtifactsDir), fmt.Sprintf("%s-%03d", l.Name(), n))
-	err = d.step(ctx, "back up", filepath.Base(dir), func() (err error) {
-		artifact, err = l.Backup(ctx, d.source, dir)
+	err = d.step(bounded, "back up", filepath.Base(dir), func() (err error) {
+		artifact, err = l.Backup(bounded, d.source, dir)
 		return err
 	})()
 	said := ""
@@ -803,6 +819,9 @@ func (d *drill) takeBackup(ctx context.Context, l *layer, n int) (artifact *back
 		said = artifact.Claim
 	}
 	d.claim(l, "backup", said, err)
+	if err := d.pass(ctx); err != nil {
+		return nil, err
+	}
 	return artifact, err
 }
 

@@ -242,9 +242,6 @@ func (d *decoder) layers(spec Spec) {
 			d.wrong(path, "%s is the method of a layer below: its artifacts and logs would meet", method)
 		}
 	}
-	if r := spec.Restore; r.Into == IntoSource && r.Velero != nil && r.Velero.Server != nil && d.sound("spec.restore.velero.server") {
-		d.wrong("spec.restore.velero.server", "has no effect in place: the server that backed up restores too, and runs already")
-	}
 	from, to := cmp.Or(spec.Cluster.Version, DefaultKubernetesVersion), spec.Restore.Version
 	if Older(to, from) && !spec.Restore.Downgrade && d.sound("spec.restore.version") {
 		d.wrong("spec.restore.version", "%s is older than the source's %s, and does not know all that it stored: want %[2]s or later, "+

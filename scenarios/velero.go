@@ -126,7 +126,8 @@ type VeleroRestore struct {
 	PreserveNodePorts *bool `json:"preserveNodePorts,omitempty"`
 	// ResourceModifiers patch objects on their way back. They become the ConfigMap to which Velero's spec.resourceModifier refers.
 	ResourceModifiers []VeleroModifier `json:"resourceModifiers,omitempty"`
-	// Server sets flags of the Velero server that restores, under the flags' own names.
+	// Server sets flags of the Velero server that restores, under the flags' own names. Where it restores into the source, it is the one that backed up,
+	// and has them from its start.
 	Server *VeleroServer `json:"server,omitempty"`
 }
 

@@ -241,9 +241,6 @@ func (r *etcdRestore) run(ctx context.Context) error {
 	if started != nil {
 		return started
 	}
-	if err := r.restartProxies(ctx); err != nil {
-		return err
-	}
 	return r.step(ctx, "default/kubernetes", "no API server that is gone may be left in it", func(ctx context.Context) error { return r.awaitEndpoints(ctx) })
 }
 

@@ -53,27 +53,6 @@ func (r *etcdRestore) retireNodes(ctx context.Context) error {
 	return r.step(ctx, "delete bootstrap tokens", "whoever has one from before could join a node", func(ctx context.Context) error { return r.deleteTokens(ctx, client) })
 }
 
-// restartProxies has kube-proxy made anew on every machine. Its controller made it as soon as there were nodes, and what it was told of the API server was
-// still what the snapshot says: it waits for one that is gone, and never reads its configuration again. Until it works no Service has an address.
-func (r *etcdRestore) restartProxies(ctx context.Context) error {
-	if _, ok := r.target.(clusters.Machined); !ok || r.Running {
-		return nil
-	}
-	client, err := kubernetes.NewForConfig(r.target.Config())
-	if err != nil {
-		return err
-	}
-	const proxies = "k8s-app=kube-proxy"
-	return r.step(ctx, "restart kube-proxy", "what it was started with names the lost API server", func(ctx context.Context) error {
-		now := metav1.DeleteOptions{GracePeriodSeconds: new(int64(1))}
-		if err := client.CoreV1().Pods(metav1.NamespaceSystem).DeleteCollection(ctx, now, metav1.ListOptions{LabelSelector: proxies}); err != nil {
-			return fmt.Errorf("delete the pods of kube-proxy: %w", err)
-		}
-		r.Ran(ctx, clusters.ThisMachine, shell.Join("kubectl", "delete", "pod", "--namespace", metav1.NamespaceSystem, "--selector", proxies, "--grace-period=1", "--wait=false"))
-		return nil
-	})
-}
-
 // deleteTokens that nodes joined the lost cluster with. The target makes its own.
 func (r *etcdRestore) deleteTokens(ctx context.Context, client kubernetes.Interface) error {
 	ofType := fields.OneTermEqualSelector("type", string(corev1.SecretTypeBootstrapToken)).String()

@@ -109,7 +109,11 @@ func (m *Velero) Prepare(ctx context.Context, source clusters.Cluster) error {
 	m.store = store
 	m.password = []byte(rand.Text())
 	// The server starts with the first backup: one that has run since before there was anything to back up would not know all of it.
-	_, err = m.install(ctx, source, nil, m.password)
+	var flags map[string]string
+	if m.env.InPlace {
+		flags = serverFlags(m.layer.Velero)
+	}
+	_, err = m.install(ctx, source, flags, m.password)
 	return err
 }
 

@@ -303,7 +303,7 @@ func (c *kindCluster) hasKubeProxy(ctx context.Context) (bool, error) {
 // restartKubeProxy has its pods made anew: each reads where the API server is when it starts, and never again.
 func (c *kindCluster) restartKubeProxy(ctx context.Context) error {
 	_, err := c.control().run(ctx, nil, "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "--namespace="+metav1.NamespaceSystem,
-		"delete", "pods", "--selector=k8s-app=kube-proxy", "--wait=false")
+		"delete", "pods", "--selector=k8s-app=kube-proxy", "--grace-period=1", "--wait=false")
 	return err
 }
 

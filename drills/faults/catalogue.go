@@ -32,9 +32,10 @@ func Catalogue() map[string]func() Fault {
 
 		func() Fault { return &StoreObjectRemoved{"velero-backup.json"} },
 		func() Fault { return &StoreObjectDamaged{"NAME.tar.gz", 50} },
-		func() Fault { return &StoreStopped{} },
+		func() Fault { return &StoreStopped{"restore"} },
 		func() Fault { return &StoreCredentialsRotated{} },
 		func() Fault { return &BackupExpired{} },
+		func() Fault { return &RepositoryPasswordMissing{} },
 		func() Fault { return &VeleroKilled{"restore"} },
 
 		func() Fault { return &EtcdQuotaExhausted{} },
@@ -55,6 +56,7 @@ func Catalogue() map[string]func() Fault {
 		func() Fault { return &SigningKeyChanged{} },
 		func() Fault { return &AuthorityExpired{"ca"} },
 
+		func() Fault { return &PodStarted{"shop", "late"} },
 		func() Fault { return &SecretRotated{"shop", "orders-db", "password"} },
 		func() Fault { return &RoleBindingRevoked{"vault", "contractor", "contractor", "get", "secrets"} },
 

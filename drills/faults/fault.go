@@ -34,6 +34,11 @@ func NeedsMachines(f Fault) bool {
 	return on
 }
 
+// A Passing fault, which strikes while the tool backs up, is over when that backup has ended: Pass ends it then.
+type Passing interface {
+	Pass(ctx context.Context, s *Scene) error
+}
+
 // A Sighting is what Visible saw.
 type Sighting struct {
 	Visible bool

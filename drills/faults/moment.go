@@ -21,6 +21,14 @@ func checkMoment(at string) error {
 	return nil
 }
 
+// checkOperation is of a tool, during which a fault may strike.
+func checkOperation(during string) error {
+	if during != "backup" && during != "restore" {
+		return fmt.Errorf("during: unknown operation %q (want backup or restore)", during)
+	}
+	return nil
+}
+
 // at the target of a fault there is this cluster.
 func (s *Scene) at(target Target) (clusters.Cluster, error) {
 	switch {

@@ -27,12 +27,7 @@ func (f *VeleroKilled) Strikes() Target {
 }
 
 // Validate the parameters.
-func (f *VeleroKilled) Validate() error {
-	if f.During != "backup" && f.During != "restore" {
-		return fmt.Errorf("during: unknown operation %q (want backup or restore)", f.During)
-	}
-	return nil
-}
+func (f *VeleroKilled) Validate() error { return checkOperation(f.During) }
 
 // Destroys in one sentence.
 func (f *VeleroKilled) Destroys() string {
