@@ -142,6 +142,8 @@ type Procedure struct {
 	KeepAPIServers bool
 	// LiveAPIServer has an API server serve the new, empty store, which is then replaced under it.
 	LiveAPIServer bool
+	// KeepKubelet leaves the kubelet running while the store is put back in place.
+	KeepKubelet bool
 	// OtherDirectory restores into a directory that etcd does not use: it goes on with the data that it has.
 	OtherDirectory bool
 	// LastMember is the artifact that the last member is restored from, where that is another one than the others'.

@@ -31,6 +31,9 @@ func (r *etcdRestore) vacate(ctx context.Context) error {
 		return r.step(ctx, "stop the cluster", "no API server may run while the store is restored", func(ctx context.Context) error {
 			g, ctx := errgroup.WithContext(ctx)
 			for _, c := range r.target.Components() {
+				if r.Procedure.KeepKubelet && c.Name() == "kubelet" {
+					continue
+				}
 				g.Go(func() error { return c.Kill(ctx) })
 			}
 			return g.Wait()

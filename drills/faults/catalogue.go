@@ -44,6 +44,7 @@ func Catalogue() map[string]func() Fault {
 
 		func() Fault { return &RestoreWithoutBump{} },
 		func() Fault { return &RestoreUnderAPIServer{} },
+		func() Fault { return &RestoreUnderKubelet{} },
 		func() Fault { return &RestoreElsewhere{} },
 		func() Fault { return &RestoreMixed{} },
 		func() Fault { return &RestoreStaleEndpoints{} },
