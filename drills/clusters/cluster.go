@@ -8,7 +8,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -99,6 +103,51 @@ type Spec struct {
 	Step func(name, detail string) (end func(error))
 	// Progress receives one short line for each thing that is done; may be nil.
 	Progress func(line string)
+}
+
+// complete fills in what the spec leaves open. Wrong is what the provider finds wrong with it, beside what is wrong for every provider.
+func (s Spec) complete(wrong error, startTimeout time.Duration) (Spec, error) {
+	errs := []error{place.CheckNames(s.DrillID, s.Name), wrong}
+	if s.LogDir == "" {
+		errs = append(errs, errors.New("no directory for logs"))
+	}
+	dir, err := filepath.Abs(s.LogDir)
+	s.LogDir = dir
+	if s.StartTimeout <= 0 {
+		s.StartTimeout = startTimeout
+	}
+	if s.Progress == nil {
+		s.Progress = func(string) {}
+	}
+	return s, errors.Join(append(errs, err)...)
+}
+
+// check finds what no provider could make.
+func (s Spec) check() error {
+	var errs []error
+	if s.EtcdMembers != 1 && s.EtcdMembers != 3 {
+		errs = append(errs, fmt.Errorf("%d etcd members (want 1 or 3)", s.EtcdMembers))
+	}
+	if s.Nodes < 0 {
+		errs = append(errs, fmt.Errorf("%d nodes", s.Nodes))
+	}
+	if s.Encryption != "" && !slices.Contains(ciphers, s.Encryption) {
+		errs = append(errs, fmt.Errorf("unknown encryption %q (want %s, or none)", s.Encryption, strings.Join(ciphers, " or ")))
+	}
+	return errors.Join(errs...)
+}
+
+// starting bounds a start: by the time that it may take, and by the first component of the place that dies. Mark tells of what was reached on the way.
+func (s Spec) starting(ctx context.Context, at *place.Place, reached func(mark, how string, resolution time.Duration)) (_ context.Context, mark func(name, how string, resolution time.Duration), release func()) {
+	ctx, cancel := context.WithTimeout(ctx, s.StartTimeout)
+	ctx, unguard := at.Guard(ctx)
+	mark = func(name, how string, resolution time.Duration) {
+		if reached != nil {
+			reached(name, how, resolution)
+		}
+		s.Progress(fmt.Sprintf("%s cluster: %s", s.Name, name))
+	}
+	return ctx, mark, func() { unguard(nil); cancel() }
 }
 
 // step tells of an operation, where anybody asks.

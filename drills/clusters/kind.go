@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -114,25 +113,16 @@ func (p *kindProvider) defaults(spec Spec) Spec {
 	if p.tools.NodeImage != "" {
 		spec.NodeImage = p.tools.NodeImage
 	}
-	if spec.StartTimeout <= 0 {
-		spec.StartTimeout = 5 * time.Minute
-	}
-	if spec.Progress == nil {
-		spec.Progress = func(string) {}
-	}
 	return spec
 }
 
 // Create makes the machines, with key material on them, and starts nothing of Kubernetes.
 func (p *kindProvider) Create(ctx context.Context, spec Spec) (Cluster, error) {
-	errs := []error{place.CheckNames(spec.DrillID, spec.Name), spec.checkKind()}
-	if spec.LogDir == "" {
-		errs = append(errs, errors.New("no directory for logs"))
-	}
-	if err := errors.Join(errs...); err != nil {
+	spec, err := p.defaults(spec).complete(spec.checkKind(), 5*time.Minute)
+	if err != nil {
 		return nil, fmt.Errorf("create cluster %s: %w", spec.Name, err)
 	}
-	c, err := p.create(ctx, p.defaults(spec))
+	c, err := p.create(ctx, spec)
 	if err != nil {
 		return nil, fmt.Errorf("create cluster %s: %w", spec.Name, err)
 	}
@@ -142,9 +132,6 @@ func (p *kindProvider) Create(ctx context.Context, spec Spec) (Cluster, error) {
 func (p *kindProvider) create(ctx context.Context, spec Spec) (_ *kindCluster, err error) {
 	e, err := p.find()
 	if err != nil {
-		return nil, err
-	}
-	if spec.LogDir, err = filepath.Abs(spec.LogDir); err != nil {
 		return nil, err
 	}
 	c := &kindCluster{spec: spec, engine: e, logging: map[string]chan struct{}{}}

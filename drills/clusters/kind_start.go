@@ -112,16 +112,8 @@ func (c *kindCluster) Start(ctx context.Context, reached func(mark, how string, 
 }
 
 func (c *kindCluster) start(ctx context.Context, reached func(mark, how string, resolution time.Duration)) error {
-	ctx, cancel := context.WithTimeout(ctx, c.spec.StartTimeout)
-	defer cancel()
-	ctx, release := c.place.Guard(ctx)
-	defer release(nil)
-	mark := func(name, how string, resolution time.Duration) {
-		if reached != nil {
-			reached(name, how, resolution)
-		}
-		c.spec.Progress(fmt.Sprintf("%s cluster: %s", c.spec.Name, name))
-	}
+	ctx, mark, release := c.spec.starting(ctx, c.place, reached)
+	defer release()
 	config := c.Config()
 	admin, err := restclient.TLSConfigFor(config)
 	if err != nil {

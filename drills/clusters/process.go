@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"testing/fstest"
 	"time"
@@ -85,34 +84,10 @@ func (p *processProvider) Check(ctx context.Context, spec Spec) error {
 	return errors.Join(append(errs, err)...)
 }
 
-// check finds what no provider could make.
-func (s Spec) check() error {
-	var errs []error
-	if s.EtcdMembers != 1 && s.EtcdMembers != 3 {
-		errs = append(errs, fmt.Errorf("%d etcd members (want 1 or 3)", s.EtcdMembers))
-	}
-	if s.Nodes < 0 {
-		errs = append(errs, fmt.Errorf("%d nodes", s.Nodes))
-	}
-	if s.Encryption != "" && !slices.Contains(ciphers, s.Encryption) {
-		errs = append(errs, fmt.Errorf("unknown encryption %q (want %s, or none)", s.Encryption, strings.Join(ciphers, " or ")))
-	}
-	return errors.Join(errs...)
-}
-
 func (p *processProvider) Create(ctx context.Context, spec Spec) (Cluster, error) {
-	errs := []error{place.CheckNames(spec.DrillID, spec.Name), spec.check()}
-	if spec.LogDir == "" {
-		errs = append(errs, errors.New("no directory for logs"))
-	}
-	if err := errors.Join(errs...); err != nil {
+	spec, err := spec.complete(spec.check(), 2*time.Minute)
+	if err != nil {
 		return nil, fmt.Errorf("create cluster %s: %w", spec.Name, err)
-	}
-	if spec.StartTimeout <= 0 {
-		spec.StartTimeout = 2 * time.Minute
-	}
-	if spec.Progress == nil {
-		spec.Progress = func(string) {}
 	}
 	c, err := p.create(ctx, spec)
 	if err != nil {
@@ -140,9 +115,6 @@ const auditMetadata = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [R
 func (p *processProvider) create(ctx context.Context, spec Spec) (_ *processCluster, err error) {
 	found, err := p.Toolchain.FindAll(ctx, spec.Version, binaries...)
 	if err != nil {
-		return nil, err
-	}
-	if spec.LogDir, err = filepath.Abs(spec.LogDir); err != nil {
 		return nil, err
 	}
 	c := &processCluster{spec: spec, versions: map[string]string{}}

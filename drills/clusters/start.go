@@ -41,16 +41,8 @@ func (c *processCluster) Start(ctx context.Context, reached func(mark, how strin
 }
 
 func (c *processCluster) start(ctx context.Context, reached func(mark, how string, resolution time.Duration)) error {
-	ctx, cancel := context.WithTimeout(ctx, c.spec.StartTimeout)
-	defer cancel()
-	ctx, release := c.place.Guard(ctx)
-	defer release(nil)
-	mark := func(name, how string, resolution time.Duration) {
-		if reached != nil {
-			reached(name, how, resolution)
-		}
-		c.spec.Progress(fmt.Sprintf("%s cluster: %s", c.spec.Name, name))
-	}
+	ctx, mark, release := c.spec.starting(ctx, c.place, reached)
+	defer release()
 
 	members, rest := c.components[:len(c.members)], c.components[len(c.members):]
 	config := c.Config()
