@@ -347,7 +347,7 @@ func TestInChromium(t *testing.T) {
 	})
 
 	t.Run("a telephone", func(t *testing.T) {
-		for name, html := range map[string][]byte{"failed": render(t, WriteHTML, failedReport()), "hostile": render(t, WriteHTML, hostileReport()), "summary": summaryPageBytes(t, summarized()), "trend": trendPageBytes(t)} {
+		for name, html := range map[string][]byte{"failed": render(t, WriteHTML, failedReport()), "hostile": render(t, WriteHTML, hostileReport()), "volumes": render(t, WriteHTML, volumesReport()), "summary": summaryPageBytes(t, summarized()), "trend": trendPageBytes(t)} {
 			t.Run(name, func(t *testing.T) {
 				b := c.open(t, html, chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile))
 				require.Empty(t, ask[[]string](b, `[...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > 361 && !e.closest('.scroll, pre, nav, .symbols')).map((e) => e.outerHTML.slice(0, 120))`))
@@ -364,7 +364,7 @@ func TestInChromium(t *testing.T) {
 		source, err := os.ReadFile(axe)
 		require.NoError(t, err)
 		for name, html := range map[string][]byte{
-			"passed": render(t, WriteHTML, passedReport()), "failed": render(t, WriteHTML, failedReport()), "unknown": render(t, WriteHTML, unknownReport()),
+			"passed": render(t, WriteHTML, passedReport()), "failed": render(t, WriteHTML, failedReport()), "unknown": render(t, WriteHTML, unknownReport()), "volumes": render(t, WriteHTML, volumesReport()),
 			"summary": summaryPageBytes(t, summarized()), "trend": trendPageBytes(t),
 		} {
 			for _, scheme := range []string{"light", "dark"} {

@@ -91,6 +91,17 @@ func TestCompareTellsWhatElseDiffers(t *testing.T) {
 	}, Compare(passedReport(), other).Caveats)
 }
 
+// What the volume ledger lost is a figure like the others, in a comparison as in a history.
+func TestVolumesCompare(t *testing.T) {
+	worse := volumesReport()
+	worse.Objectives[4].Measured, worse.Objectives[4].Verdict = ptr(2.62), Failed
+	f := Compare(volumesReport(), worse).Figures[4]
+	require.Equal(t, "volume rpo", f.Name)
+	require.Equal(t, Worse, f.Outcome)
+	require.Equal(t, 2.0, *f.Ratio)
+	require.Equal(t, 1.0, *NewRecord(worse, "").Figure("lost records").Measured)
+}
+
 func TestComparisonOfHostileText(t *testing.T) {
 	c := Compare(passedReport(), hostileReport())
 	for _, write := range []func(io.Writer, *Comparison) error{WriteComparisonMarkdown, func(w io.Writer, c *Comparison) error { return WriteComparison(w, c, false) }} {

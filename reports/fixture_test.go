@@ -396,6 +396,34 @@ func unknownReport() *Report {
 	return r
 }
 
+// volumesReport is a drill on nodes, in which one volume came back empty, and the tool said completed.
+func volumesReport() *Report {
+	r := passedReport()
+	r.Verdict, r.Reason = Failed, "volumes: volumes/data-journal-1: the volume is empty, and held 20 files; the tool says of the restore: completed"
+	r.Declared = Declared{Tool: "completed", Verdict: Failed, Checks: map[string]string{"volumes": "failed"}, AsDeclared: true}
+	r.Drill.ID, r.Drill.Scenario, r.Drill.Provider = "20261120-100300-5d0e", "etcd-volume-emptied", "kind"
+	r.Drill.Faults = append(r.Drill.Faults, "volume-emptied")
+	r.Objectives = append(r.Objectives,
+		Objective{Name: "volume rpo", Unit: "s", Target: ptr(2.0), Measured: ptr(1.31), Verdict: Passed, Resolution: ptr(0.98),
+			Method: "struck - the acknowledgement of the newest record of the volume ledger up to which nothing is missing"},
+		Objective{Name: "lost records", Unit: "records", Measured: ptr(1.0), Verdict: Skipped, Resolution: ptr(0.0), Method: "acknowledged records of the volume ledger that are not in its volume"})
+	r.Volumes = &Volumes{Restored: 2, Empty: 1, Files: &VolumeFiles{Before: 60, After: 39, Lost: 21, Changed: 1}, Records: &VolumeRecords{Acknowledged: 4, Lost: 1, RPO: ptr(1.31)},
+		Claims: []VolumeClaim{
+			{Namespace: "volumes", Name: "data-journal-0", Verdict: Passed, Reason: "20 files as they were", Files: &VolumeFiles{Before: 20, After: 20}},
+			{Namespace: "volumes", Name: "data-journal-1", Verdict: Failed, Reason: "the volume is empty, and held 20 files", Empty: true, Files: &VolumeFiles{Before: 20, Lost: 20}},
+			{Namespace: "volumes", Name: "data-journal-2", Verdict: Failed, Reason: "1 file of 20 missing, first file-003; 1 file of 20 with other bytes, first file-007", Files: &VolumeFiles{Before: 20, After: 19, Lost: 1, Changed: 1}},
+			{Namespace: "volumes", Name: "volume-ledger", Verdict: Passed, Reason: "1 acknowledged record of 4 missing, the newest up to which nothing is missing was written 1.31s before the failure"},
+		}}
+	r.Checks = append(r.Checks, Check{Name: "volumes", Title: "Did every volume come back with the bytes that were in it?", Verdict: Failed,
+		Reason: "volumes/data-journal-1: the volume is empty, and held 20 files; the tool says of the restore: completed", Evidence: []string{"volumes-before.json", "volumes-after.json", "volume-ledger.jsonl"},
+		Findings: []Finding{
+			{Verdict: Failed, Subject: "volumes/data-journal-1", Message: "the volume is empty, and held 20 files"},
+			{Verdict: Failed, Subject: "volumes/data-journal-2", Message: "1 file of 20 missing, first file-003; 1 file of 20 with other bytes, first file-007"},
+		}})
+	r.Limits = r.Limits[2:]
+	return r
+}
+
 // hostileReport holds in every text what would break a page, a terminal or an XML file.
 func hostileReport() *Report {
 	const evil = "</script></style><script>alert(1)</script>\x1b[31mred\x1b[0m\x00\x0b\ufffe ]]> \u202eabc <img src=x onerror=alert(1)> & \" ' \xff"
@@ -425,6 +453,7 @@ func hostileReport() *Report {
 	r.Controls = fixtureControls()
 	r.Controls[0].Title, r.Controls[0].Supports[0].Says = evil, evil
 	r.Probes[0].Name, r.Probes[0].History[0].Detail = evil, evil
+	r.Volumes = &Volumes{Empty: 1, Claims: []VolumeClaim{{Namespace: evil, Name: evil, Reason: evil, Empty: true}}}
 	return r
 }
 

@@ -414,13 +414,16 @@ func (p *page) nav() {
 	if len(p.Next) > 0 {
 		add("next", "Next steps", number(len(p.Next)+p.MoreNext))
 	}
-	add("objectives", "Objectives", "", "rto", "rpo", "fidelity")
+	add("objectives", "Objectives", "", "rto", "rpo", "volumes", "fidelity")
 	add("timeline", "Timeline", "", "phases", "rto")
 	add("checks", "Checks", number(len(p.Checks)))
 	if n := len(p.Checks); n > 0 {
 		p.Nav[len(p.Nav)-1].Mark = p.Verdict.String()
 	}
 	add("ledger", "Writes", "", "ledger", "rpo", "layers")
+	if p.Volumes != nil {
+		add("volumes", "Volumes", number(len(p.Volumes.Claims)), "volumes")
+	}
 	add("fidelity", "Fidelity", "", "fidelity", "store")
 	add("dependencies", "Dependencies", "", "references")
 	add("access", "Access", "", "access")

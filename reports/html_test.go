@@ -34,7 +34,7 @@ func walk(t *testing.T, page []byte, visit func(n *html.Node, attr map[string]st
 
 func pages() map[string]*Report {
 	return map[string]*Report{
-		"passed": passedReport(), "failed": failedReport(), "unknown": unknownReport(), "hostile": hostileReport(),
+		"passed": passedReport(), "failed": failedReport(), "unknown": unknownReport(), "volumes": volumesReport(), "hostile": hostileReport(),
 		"large": largeReport(50_000, 5_000), "empty": {}, "skipped": {Verdict: Skipped}, "invalid verdict": {Verdict: 9},
 	}
 }
@@ -164,6 +164,20 @@ func TestHTMLSaysWhatMatters(t *testing.T) {
 	require.Contains(t, unknown, "unable to initialize clusterroles")
 	require.NotContains(t, unknown, "Everybody may do")
 	require.NotContains(t, unknown, "Nothing is missing")
+
+	volumes := text(t, render(t, WriteHTML, volumesReport()))
+	require.Contains(t, volumes, "2 of 4 volumes restored, 1 empty (volumes/data-journal-1); 21 of 60 files lost, 1 changed; 1 of 4 acknowledged records lost.")
+	require.Contains(t, volumes, "volumes/data-journal-1 20 0 20 0 0 failed the volume is empty, and held 20 files")
+	require.Contains(t, volumes, "None is missing up to 1.31 s before the failure.")
+	require.Contains(t, volumes, "Volume RPO passed 1.31 s of records")
+	for _, page := range []string{passed, failed, unknown} {
+		require.NotContains(t, page, "volume of claim", "a drill without volumes")
+	}
+	r := volumesReport()
+	r.Volumes.Files, r.Volumes.Claims[2].Files, r.Volumes.Records = nil, nil, nil
+	volumes = text(t, render(t, WriteHTML, r))
+	require.Contains(t, volumes, "1 empty (volumes/data-journal-1); what the files lost is not known; what the volume ledger lost is not known.")
+	require.Contains(t, volumes, "volumes/data-journal-2 no files compared failed")
 }
 
 // What was not observed never reads as if it were all right.

@@ -224,6 +224,9 @@ func suite(r *Report, given map[string]bool) junitSuite {
 	property("faults", strings.Join(d.Faults, ", "))
 	property("run-by", d.RunBy)
 	property("judged-by", d.JudgedBy)
+	if r.Volumes != nil {
+		property("volumes", r.Volumes.Words())
+	}
 	for _, o := range r.Objectives {
 		if o.Measured != nil {
 			property("measured "+o.Name, figure(o.Unit, *o.Measured))

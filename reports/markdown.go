@@ -184,6 +184,7 @@ func (m *markdown) drill(r *Report, heading string) {
 		return []string{prose(short(line(o.Name), 100)), prose(target), prose(measured), prose(marginText(o)), verdictCell(o.Verdict)}
 	})
 	m.checks(r, heading+"#")
+	m.volumes(r, heading+"#")
 	m.differences(r, heading+"#")
 	m.phases(r)
 	m.controls(r)
@@ -264,6 +265,23 @@ func worstFirst(checks []Check) []Check {
 		return -2
 	}
 	return slices.SortedStableFunc(slices.Values(checks), func(a, b Check) int { return of(a) - of(b) })
+}
+
+func (m *markdown) volumes(r *Report, heading string) {
+	v := r.Volumes
+	if v == nil || !m.fit(fmt.Sprintf("\n%s Volumes\n\n%s\n", heading, prose(cut(line(v.Words()), 4<<10)))) {
+		return
+	}
+	m.table([]string{"volume", "files before", "after", "lost", "changed", "extra", "verdict"}, "-:::::-", len(v.Claims), "volume", func(i int) []string {
+		c := v.Claims[i]
+		row := []string{codeCell(short(line(objectName(c.Namespace, c.Name)), 200)), "-", "-", "-", "-", "-", verdictCell(c.Verdict)}
+		if f := c.Files; f != nil {
+			for i, n := range []int{f.Before, f.After, f.Lost, f.Changed, f.Extra} {
+				row[i+1] = fmt.Sprint(n)
+			}
+		}
+		return row
+	})
 }
 
 func (m *markdown) differences(r *Report, heading string) {

@@ -72,6 +72,21 @@ func Metrics(r *Report, labels map[string]string) prometheus.Gatherer {
 			m.set("writes", "Writes of the ledger, by their fate.", []string{"fate"}, []string{fate}, float64(n))
 		}
 	}
+	if v := r.Volumes; v != nil {
+		for fate, n := range map[string]int{"seeded": len(v.Claims), "restored": v.Restored, "empty": v.Empty} {
+			m.set("volumes", "Volumes that were seeded, by what became of them.", []string{"fate"}, []string{fate}, float64(n))
+		}
+		if f := v.Files; f != nil {
+			for fate, n := range map[string]int{"seeded": f.Before, "lost": f.Lost, "changed": f.Changed, "extra": f.Extra} {
+				m.set("volume_files", "Files in the volumes, by their fate; absent when those of one volume could not be compared.", []string{"fate"}, []string{fate}, float64(n))
+			}
+		}
+		if l := v.Records; l != nil {
+			for fate, n := range map[string]int{"acknowledged": l.Acknowledged, "lost": l.Lost} {
+				m.set("volume_records", "Records of the volume ledger, by their fate.", []string{"fate"}, []string{fate}, float64(n))
+			}
+		}
+	}
 	if f := r.Fidelity; f != nil {
 		classes := map[string]int{"lost": 0, "extra": 0, "changed": 0, "expected": 0}
 		for _, k := range f.Kinds {

@@ -108,6 +108,8 @@ type Report struct {
 	Ledger *Ledger `json:"ledger,omitempty"`
 	// Layers above the first, each with the account of its own ledger.
 	Layers []Layer `json:"layers,omitempty"`
+	// Volumes are the bytes in PersistentVolumes; absent when the drill seeded none, or what is in them could not be compared.
+	Volumes *Volumes `json:"volumes,omitempty"`
 	// Fidelity is the comparison of the two censuses; absent when one is missing.
 	Fidelity *Fidelity `json:"fidelity,omitempty"`
 	// Dependencies is what the restored objects refer to; absent when a census is missing.
@@ -162,7 +164,7 @@ type Drill struct {
 // An Objective is a promise and what was measured of it.
 type Objective struct {
 	Name string `json:"name"`
-	// Unit is s, writes or profile: differences that the fidelity profile does not allow.
+	// Unit is s, writes, records (of the volume ledger) or profile: differences that the fidelity profile does not allow.
 	Unit string `json:"unit"`
 	// Target is absent when the scenario sets none; Measured is absent when it could not be measured.
 	Target   *float64 `json:"target,omitempty"`
@@ -351,6 +353,51 @@ type LedgerBucket struct {
 	Lost        int     `json:"lost"`
 	Resurrected int     `json:"resurrected"`
 	InDoubt     int     `json:"inDoubt"`
+}
+
+// Volumes are the claims that the drill seeded, each with a volume, and what became of the bytes in them.
+type Volumes struct {
+	Claims []VolumeClaim `json:"claims"`
+	// Restored counts the claims that passed, and Empty those whose volume holds nothing any more.
+	Restored int `json:"restored"`
+	Empty    int `json:"empty"`
+	// Files of all volumes but the volume ledger's; absent when those of one could not be compared, for what it lost is not known.
+	Files *VolumeFiles `json:"files,omitempty"`
+	// Records of the volume ledger; absent when they could not be compared.
+	Records *VolumeRecords `json:"records,omitempty"`
+}
+
+// A VolumeClaim is a PersistentVolumeClaim by what came back of it.
+type VolumeClaim struct {
+	Namespace string  `json:"namespace"`
+	Name      string  `json:"name"`
+	Verdict   Verdict `json:"verdict"`
+	// Reason is one sentence.
+	Reason string `json:"reason"`
+	// Empty: its volume is there, and nothing is in it.
+	Empty bool `json:"empty,omitempty"`
+	// Files in its volume; absent when they could not be compared, and where the volume ledger lies.
+	Files *VolumeFiles `json:"files,omitempty"`
+}
+
+// VolumeFiles counts files, compared by their SHA-256.
+type VolumeFiles struct {
+	// Before the failure and After the restore. The empty files by which Velero marks a volume are none of them.
+	Before int `json:"before"`
+	After  int `json:"after"`
+	// Lost files are not there, or their claim or volume is not; Changed ones have other bytes; Extra ones were written by nobody.
+	Lost    int `json:"lost"`
+	Changed int `json:"changed"`
+	Extra   int `json:"extra"`
+}
+
+// VolumeRecords is the account of the volume ledger, whose numbered records count once they are on disk.
+type VolumeRecords struct {
+	// Acknowledged before the failure, and Lost of those.
+	Acknowledged int `json:"acknowledged"`
+	Lost         int `json:"lost"`
+	// RPO of the volumes, in seconds: from the newest record up to which nothing is missing to the failure; absent when not even the first is there.
+	RPO *float64 `json:"rpo,omitempty"`
 }
 
 // Fidelity compares the census before with the census after.

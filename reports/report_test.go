@@ -32,7 +32,7 @@ func golden(t *testing.T, file string, got []byte) {
 	require.Equal(t, string(want), string(got), "%s: if the change is meant, write it with: go test ./reports -update", file)
 }
 
-var fixtures = map[string]func() *Report{"passed": passedReport, "failed": failedReport, "unknown": unknownReport}
+var fixtures = map[string]func() *Report{"passed": passedReport, "failed": failedReport, "unknown": unknownReport, "volumes": volumesReport}
 
 func TestWorst(t *testing.T) {
 	rows := []struct {
@@ -127,7 +127,7 @@ func TestJSONGoldens(t *testing.T) {
 }
 
 func TestWriteJSONLeavesNoNull(t *testing.T) {
-	r := &Report{RTO: &RTO{}, Ledger: &Ledger{}, Fidelity: &Fidelity{}, Logs: []LogExcerpt{{Component: "etcd-0"}}}
+	r := &Report{RTO: &RTO{}, Ledger: &Ledger{}, Volumes: &Volumes{}, Fidelity: &Fidelity{}, Logs: []LogExcerpt{{Component: "etcd-0"}}}
 	var b bytes.Buffer
 	require.NoError(t, WriteJSON(&b, r))
 	require.NotContains(t, b.String(), "null")
@@ -233,7 +233,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"a missing verdict":        {func(m map[string]any) { delete(m, "verdict") }, "missing property 'verdict'"},
 		"another version":          {func(m map[string]any) { m["schema"] = "restoredrill.io/report/v2" }, "value must be 'restoredrill.io/report/v1alpha1'"},
 		"an unknown unit": {func(m map[string]any) { m["objectives"].([]any)[0].(map[string]any)["unit"] = "ms" },
-			"value must be one of 's', 'writes', 'profile'"},
+			"value must be one of 's', 'writes', 'records', 'profile'"},
 		"a time that is none": {func(m map[string]any) { m["drill"].(map[string]any)["started"] = "yesterday" }, "is not valid date-time"},
 	}
 	for name, row := range rows {

@@ -19,7 +19,7 @@ const SchemaID = "https://restoredrill.io/schemas/report-v1alpha1.json"
 
 // Words that a string field of the report may hold.
 var vocabulary = map[string]map[string][]string{
-	"Objective":        {"unit": {"s", "writes", "profile"}},
+	"Objective":        {"unit": {"s", "writes", "records", "profile"}},
 	"Difference":       {"class": {"lost", "extra", "changed", "expected"}},
 	"FieldChange":      {"class": {"lost", "extra", "changed"}},
 	"ProbeAnswer":      {"cluster": {"source", "restored"}},

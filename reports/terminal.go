@@ -90,6 +90,9 @@ func WriteTerminal(w io.Writer, r *Report, color bool, files ...string) error {
 		}
 		t.text("\n  layer %s in %s: %s, %s lost\n", line(l.Method), line(l.Namespace), rpo, plural(l.Ledger.Total.Lost+l.Ledger.Total.Resurrected, "acknowledged write"))
 	}
+	if r.Volumes != nil {
+		t.paragraph("\n  ", "    ", r.Volumes.Words())
+	}
 	if d := r.Dependencies; d != nil {
 		t.text("\n  dependencies: %s, %s missing since the restore, %d before; restorable in %s\n",
 			plural(d.References, "reference"), plural(d.MissingSince(), "object"), d.MissingBefore, plural(len(d.Waves)+d.WavesOmitted, "wave"))

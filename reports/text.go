@@ -114,6 +114,8 @@ func figure(unit string, v float64) string {
 		return seconds(v)
 	case "writes":
 		return count(v, "write")
+	case "records":
+		return count(v, "record")
 	case "profile":
 		return count(v, "difference")
 	}

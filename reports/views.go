@@ -16,6 +16,7 @@ type bullet struct {
 // objectiveLabels are the words for the objectives that a drill has, and for what their figure is of.
 var objectiveLabels = map[string][2]string{
 	"rto": {"RTO", "to recover"}, "rpo": {"RPO", "of work lost"}, "lost writes": {"Lost writes", ""}, "fidelity": {"Fidelity", ""},
+	"volume rpo": {"Volume RPO", "of records"}, "lost records": {"Lost records", ""},
 }
 
 // newBullet scales measured and target to one width, with some room to the right.

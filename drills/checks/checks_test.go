@@ -27,6 +27,7 @@ import (
 //	want: text that the check's reason holds
 //	drill: the verdict of the drill
 //	also: CHECK VERDICT
+//	volumes: fields of the report's volumes, as JSON; null for one that is absent
 //	replace FILE "old" "new"
 //	append FILE "text"
 //	remove FILE
@@ -39,6 +40,7 @@ type variation struct {
 	want    string
 	drill   string
 	also    map[string]string
+	volumes string
 }
 
 func variations(t *testing.T) (names []string) {
@@ -79,6 +81,8 @@ func unpack(t *testing.T, name string) (dir string, v variation) {
 				v.drill = rest
 			case "also:":
 				v.also[fields[0]] = fields[1]
+			case "volumes:":
+				v.volumes = rest
 			case "remove":
 				remove = append(remove, fields[0])
 			case "truncate":
@@ -191,6 +195,7 @@ func TestVariations(t *testing.T) {
 			for check, verdict := range v.also {
 				require.Equal(t, verdict, find(t, r, check).Verdict.String(), "%s: %s", check, find(t, r, check).Reason)
 			}
+			requireVolumes(t, v.volumes, r)
 			want := v.drill
 			if want == "" {
 				want = v.verdict.String()
@@ -201,6 +206,22 @@ func TestVariations(t *testing.T) {
 				require.False(t, r.Declared.AsDeclared, "the scenario expects a drill that passes")
 			}
 		})
+	}
+}
+
+// requireVolumes compares fields of the account of the volumes; without any there must be none.
+func requireVolumes(t *testing.T, want string, r *reports.Report) {
+	if want == "" {
+		require.Nil(t, r.Volumes)
+		return
+	}
+	var fields, got map[string]any
+	require.NoError(t, json.Unmarshal([]byte(want), &fields), want)
+	b, err := json.Marshal(r.Volumes)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(b, &got))
+	for name := range fields {
+		require.Equal(t, fields[name], got[name], "%s: %s", name, b)
 	}
 }
 
@@ -474,4 +495,26 @@ func TestAProbesHistory(t *testing.T) {
 	require.Equal(t, reports.ProbeAnswer{Cluster: "restored", Detail: "HTTP", From: 13, To: 13, Attempts: 2}, p.History[3])
 	require.Equal(t, 1003, p.Attempts+1, "of the restored cluster")
 	require.Equal(t, 1003-3-2*197, p.HistoryOmitted)
+}
+
+// What the volume ledger lost is judged by itself, whatever became of the other volumes.
+func TestVolumeObjectives(t *testing.T) {
+	for name, want := range map[string][]string{
+		"":                            nil,
+		"volumes.passed.within":       {`["volume rpo","s",3,0.9,0.82,"passed"]`, `["lost records","records",null,1,0,"skipped"]`},
+		"volumes.failed.empty":        {`["volume rpo","s",3,0.9,0.82,"passed"]`, `["lost records","records",null,1,0,"skipped"]`},
+		"volumes.failed.ledger-empty": {`["volume rpo","s",3,null,null,"failed"]`, `["lost records","records",null,5,0,"skipped"]`},
+		"volumes.failed.rpo":          {`["volume rpo","s",3,3.9,1.02,"failed"]`, `["lost records","records",null,4,0,"skipped"]`},
+		"volumes.unknown.no-ledger":   {`["volume rpo","s",3,null,null,"unknown"]`, `["lost records","records",null,null,null,"skipped"]`},
+		"volumes.unknown.torn-ledger": {`["volume rpo","s",3,null,null,"unknown"]`, `["lost records","records",null,null,null,"skipped"]`},
+	} {
+		dir, _ := unpack(t, name)
+		var got []string
+		for _, o := range judge(t, dir).Objectives[4:] {
+			b, err := json.Marshal([]any{o.Name, o.Unit, o.Target, o.Measured, o.Resolution, o.Verdict})
+			require.NoError(t, err)
+			got = append(got, string(b))
+		}
+		require.Equal(t, want, got, name)
+	}
 }

@@ -154,10 +154,14 @@ func (run *Run) reportObjectives(judged []reports.Check) []reports.Objective {
 		verdict[c.Name] = c.Verdict
 	}
 	all := []reports.Objective{}
-	// The check of writes judges two of them, each by itself.
+	// The checks of writes and of volumes judge two of them, each by itself.
 	for _, o := range []struct{ name, unit, check string }{
 		{"rto", "s", "rto"}, {"rpo", "s", "rpo"}, {"lost writes", "writes", "rpo"}, {"fidelity", "profile", "fidelity"},
+		{"volume rpo", "s", "volumes"}, {"lost records", "records", "volumes"},
 	} {
+		if o.check == "volumes" && run.Scenario.Spec.Seed.Volumes == nil {
+			continue
+		}
 		out := run.objectives[o.name]
 		out.Name, out.Unit = o.name, o.unit
 		switch o.name {
@@ -165,7 +169,7 @@ func (run *Run) reportObjectives(judged []reports.Check) []reports.Objective {
 			if set.RTO != nil {
 				out.Target = seconds(set.RTO.Duration)
 			}
-		case "rpo":
+		case "rpo", "volume rpo":
 			if set.RPO != nil {
 				out.Target = seconds(set.RPO.Duration)
 			}
@@ -181,7 +185,7 @@ func (run *Run) reportObjectives(judged []reports.Check) []reports.Objective {
 		switch check := verdict[o.check]; {
 		case out.Target == nil:
 			out.Verdict = reports.Skipped
-		case o.check != "rpo" || check == reports.Skipped || check == reports.Unknown && out.Verdict == reports.Failed:
+		case o.check != "rpo" && o.check != "volumes" || check == reports.Skipped || check == reports.Unknown && out.Verdict == reports.Failed:
 			out.Verdict = check
 		}
 		if out.Method == "" {

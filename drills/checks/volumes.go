@@ -3,8 +3,10 @@ package checks
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/restore-drill/restore-drill/internal/evidence"
 	"github.com/restore-drill/restore-drill/reports"
@@ -43,17 +45,18 @@ func judgeVolumes(run *Run, r *reports.Report, c *reports.Check) {
 		unknown(c, "%s", run.local(err.Error()))
 		return
 	}
+	if len(before.Claims) == 0 {
+		unknown(c, "no volume was read before the failure, so nothing can be compared")
+		return
+	}
 	now := map[string]evidence.VolumeClaim{}
 	for _, claim := range after.Claims {
 		now[claim.ID()] = claim
 	}
-	var (
-		parts   []reports.Check
-		files   int
-		ledgers int
-	)
+	v := &reports.Volumes{Files: &reports.VolumeFiles{}}
+	var parts []reports.Check
 	for _, was := range before.Claims {
-		part := reports.Check{}
+		part, claim := reports.Check{}, reports.VolumeClaim{Namespace: was.Namespace, Name: was.Name}
 		is, read := now[was.ID()]
 		switch {
 		case was.Files == nil:
@@ -66,12 +69,19 @@ func judgeVolumes(run *Run, r *reports.Report, c *reports.Check) {
 			failed(&part, "the claim is %s, and has no volume%s", is.Phase, said(is.Trouble))
 		case is.Files == nil:
 			unknown(&part, "its volume could not be read: %s", firstLine(is.Error))
-		case was.Writer != "":
-			ledgers++
-			run.judgeRecords(&part, records, is)
-		default:
-			files += len(was.Files)
-			judgeFiles(&part, was, is)
+		}
+		there := part.Reason == ""
+		// What was in a volume that is certainly not there is lost.
+		if there || part.Verdict == reports.Failed {
+			content, empty := reports.Check{}, false
+			if was.Writer != "" {
+				v.Records, empty = run.judgeRecords(&content, records, is)
+			} else {
+				claim.Files, empty = judgeFiles(&content, was, is)
+			}
+			if there {
+				part, claim.Empty = content, empty
+			}
 		}
 		if is.Files != nil && is.ReclaimPolicy != was.ReclaimPolicy && part.Verdict == reports.Passed {
 			failed(&part, "without its claim its volume is now told to %s, and was told to %s", is.ReclaimPolicy, was.ReclaimPolicy)
@@ -79,16 +89,17 @@ func judgeVolumes(run *Run, r *reports.Report, c *reports.Check) {
 		if part.Verdict != reports.Passed {
 			find(c, reports.Finding{Verdict: part.Verdict, Subject: was.ID(), Message: part.Reason})
 		}
+		claim.Verdict, claim.Reason = part.Verdict, part.Reason
+		addClaim(v, claim, was.Writer != "")
 		part.Reason = was.ID() + ": " + part.Reason
 		parts = append(parts, part)
 	}
-	switch {
-	case len(before.Claims) == 0:
-		unknown(c, "no volume was read before the failure, so nothing can be compared")
-	case reports.Worst(verdicts(parts)...) == reports.Passed && ledgers == 0:
+	r.Volumes = v
+	switch all := v.Restored == len(parts); {
+	case all && v.Records == nil:
 		unknown(c, "no volume held the volume ledger")
-	case reports.Worst(verdicts(parts)...) == reports.Passed:
-		passed(c, "%s with %s as they were; %s", counted(len(parts)-ledgers, "volume"), counted(files, "file"), parts[len(parts)-1].Reason)
+	case all:
+		passed(c, "%s with %s as they were; %s", counted(len(parts)-1, "volume"), counted(v.Files.Before, "file"), parts[len(parts)-1].Reason)
 	default:
 		merge(c, slices.DeleteFunc(parts, func(p reports.Check) bool { return p.Verdict == reports.Passed }))
 	}
@@ -99,11 +110,22 @@ func judgeVolumes(run *Run, r *reports.Report, c *reports.Check) {
 	}
 }
 
-func verdicts(parts []reports.Check) (all []reports.Verdict) {
-	for _, p := range parts {
-		all = append(all, p.Verdict)
+// addClaim to the account. Without the files of one volume there is no sum of them.
+func addClaim(v *reports.Volumes, claim reports.VolumeClaim, ledger bool) {
+	v.Claims = append(v.Claims, claim)
+	if claim.Verdict == reports.Passed {
+		v.Restored++
 	}
-	return all
+	if claim.Empty {
+		v.Empty++
+	}
+	switch f, sum := claim.Files, v.Files; {
+	case ledger || sum == nil:
+	case f == nil:
+		v.Files = nil
+	default:
+		*sum = reports.VolumeFiles{Before: sum.Before + f.Before, After: sum.After + f.After, Lost: sum.Lost + f.Lost, Changed: sum.Changed + f.Changed, Extra: sum.Extra + f.Extra}
+	}
 }
 
 func said(what string) string {
@@ -122,47 +144,51 @@ func judgeNoClaim(c *reports.Check, is evidence.VolumeClaim) {
 	unknown(c, "the claim could not be read: %s", firstLine(is.Error))
 }
 
-func judgeFiles(c *reports.Check, was, is evidence.VolumeClaim) {
-	there := map[string]evidence.VolumeFile{}
-	for _, f := range is.Files {
-		there[f.Path] = f
-	}
+// judgeFiles compares what was written into a volume with what is in it.
+func judgeFiles(c *reports.Check, was, is evidence.VolumeClaim) (files *reports.VolumeFiles, empty bool) {
+	before, after := written(was), written(is)
 	var lost, changed []string
-	for _, f := range was.Files {
-		got, ok := there[f.Path]
-		switch {
-		case !ok:
-			lost = append(lost, f.Path)
-		case got.SHA256 != f.SHA256:
-			changed = append(changed, f.Path)
-		}
-		delete(there, f.Path)
-	}
-	// Velero marks each volume that it has restored with an empty file, for which the pod waits.
-	// Source: pkg/podvolume/restore_micro_service.go of github.com/vmware-tanzu/velero@v1.18.3.
-	for path, f := range there {
-		if strings.HasPrefix(path, ".velero/") && f.Bytes == 0 {
-			delete(there, path)
+	for _, path := range slices.Sorted(maps.Keys(before)) {
+		switch sum, there := after[path]; {
+		case !there:
+			lost = append(lost, path)
+		case sum != before[path]:
+			changed = append(changed, path)
 		}
 	}
+	files = &reports.VolumeFiles{Before: len(before), After: len(after), Lost: len(lost), Changed: len(changed), Extra: len(after) - len(before) + len(lost)}
 	var wrong []string
 	if len(lost) > 0 {
-		wrong = append(wrong, fmt.Sprintf("%s of %d missing, first %s", counted(len(lost), "file"), len(was.Files), lost[0]))
+		wrong = append(wrong, fmt.Sprintf("%s of %d missing, first %s", counted(len(lost), "file"), len(before), lost[0]))
 	}
 	if len(changed) > 0 {
-		wrong = append(wrong, fmt.Sprintf("%s of %d with other bytes, first %s", counted(len(changed), "file"), len(was.Files), changed[0]))
+		wrong = append(wrong, fmt.Sprintf("%s of %d with other bytes, first %s", counted(len(changed), "file"), len(before), changed[0]))
 	}
-	if len(there) > 0 {
-		wrong = append(wrong, counted(len(there), "file")+" that nobody wrote")
+	if files.Extra > 0 {
+		wrong = append(wrong, counted(files.Extra, "file")+" that nobody wrote")
 	}
-	switch {
-	case len(is.Files) == 0 && len(was.Files) > 0:
-		failed(c, "the volume is empty, and held %s", counted(len(was.Files), "file"))
+	switch empty = len(after) == 0 && len(before) > 0; {
+	case empty:
+		failed(c, "the volume is empty, and held %s", counted(len(before), "file"))
 	case len(wrong) > 0:
 		failed(c, "%s", strings.Join(wrong, "; "))
 	default:
-		passed(c, "%s as they were", counted(len(was.Files), "file"))
+		passed(c, "%s as they were", counted(len(before), "file"))
 	}
+	return files, empty
+}
+
+// written are the digests of a volume's files, by path.
+func written(claim evidence.VolumeClaim) map[string]string {
+	all := map[string]string{}
+	for _, f := range claim.Files {
+		// Velero marks each volume that it has restored with an empty file, for which the pod waits.
+		// Source: pkg/podvolume/restore_micro_service.go of github.com/vmware-tanzu/velero@v1.18.3.
+		if !strings.HasPrefix(f.Path, ".velero/") || f.Bytes > 0 {
+			all[f.Path] = f.SHA256
+		}
+	}
+	return all
 }
 
 // volumeLedger is the account of the records, closed.
@@ -184,51 +210,68 @@ func (run *Run) volumeLedger() ([]evidence.VolumeRecord, error) {
 	return records, nil
 }
 
-// judgeRecords compares the records that were acknowledged before the failure with those in the restored volume.
-func (run *Run) judgeRecords(c *reports.Check, records []evidence.VolumeRecord, is evidence.VolumeClaim) {
+// judgeRecords compares the records that were acknowledged before the failure with those in the restored volume. Without such there is no account.
+func (run *Run) judgeRecords(c *reports.Check, records []evidence.VolumeRecord, is evidence.VolumeClaim) (account *reports.VolumeRecords, empty bool) {
 	struck, ok := run.mark(evidence.MarkStruck, 0)
 	if !ok {
 		unknown(c, "the failure was never seen: without the mark struck no record is before or after it")
-		return
+		return nil, false
 	}
 	there := map[int]bool{}
 	for _, n := range is.Records {
 		there[n] = true
 	}
 	var (
-		acknowledged, lost, holes int
-		whole                     *evidence.VolumeRecord
+		holes int
+		rpo   *time.Duration
+		least time.Duration
 	)
-	for i, r := range records {
+	account = &reports.VolumeRecords{}
+	for _, r := range records {
 		if r.At > struck.At {
 			break
 		}
-		acknowledged++
+		account.Acknowledged++
+		age := struck.At - r.At
 		switch {
-		case !there[r.Number]:
-			lost++
-		case lost > 0:
+		case there[r.Number] && account.Lost > 0:
 			holes++
+		case there[r.Number]:
+			rpo = &age
 		default:
-			whole = &records[i]
+			if account.Lost++; account.Lost == 1 {
+				// The failure may have been there before it was seen.
+				least = max(0, age-struck.Resolution)
+			}
 		}
 	}
-	switch {
-	case acknowledged == 0:
+	if account.Acknowledged == 0 {
 		unknown(c, "no record was acknowledged before the failure")
-		return
-	case whole == nil && len(is.Records) == 0:
-		failed(c, "the volume is empty: all %s acknowledged before the failure are missing", counted(acknowledged, "record"))
-		return
-	case whole == nil || holes > 0:
-		failed(c, "%s of %d missing, while %s written later are there", counted(lost, "acknowledged record"), acknowledged, counted(cmp.Or(holes, len(is.Records)), "record"))
-		return
+		return nil, false
 	}
-	rpo := struck.At - whole.At
-	text := fmt.Sprintf("%s of %d missing, the newest up to which nothing is missing was written %s before the failure", counted(lost, "acknowledged record"), acknowledged, rounded(rpo))
-	if target := run.Scenario.Spec.Objectives.RPO; target != nil && rpo > target.Duration {
-		failed(c, "%s, over the objective of %s", text, target)
-		return
+	age := reports.Objective{Method: "struck - the acknowledgement of the newest record of the volume ledger up to which nothing is missing; " +
+		"bounded from below by the age of the oldest record that is missing"}
+	if rpo != nil {
+		account.RPO = seconds(*rpo)
+		age.Measured, age.Resolution = account.RPO, seconds(*rpo-least)
 	}
-	passed(c, "%s", text)
+	target := run.Scenario.Spec.Objectives.RPO
+	lost := fmt.Sprintf("%s of %d missing", counted(account.Lost, "acknowledged record"), account.Acknowledged)
+	switch empty = len(is.Records) == 0; {
+	case empty:
+		failed(c, "the volume is empty: all %s acknowledged before the failure are missing", counted(account.Acknowledged, "record"))
+	case rpo == nil || holes > 0:
+		failed(c, "%s, while %s written later are there", lost, counted(cmp.Or(holes, len(is.Records)), "record"))
+	default:
+		lost += fmt.Sprintf(", the newest up to which nothing is missing was written %s before the failure", rounded(*rpo))
+		if target != nil && *rpo > target.Duration {
+			failed(c, "%s, over the objective of %s", lost, target)
+		} else {
+			passed(c, "%s", lost)
+		}
+	}
+	age.Verdict = c.Verdict
+	run.objectives["volume rpo"] = age
+	run.objectives["lost records"] = reports.Objective{Method: "acknowledged records of the volume ledger that are not in its volume", Measured: number(account.Lost), Resolution: number(0)}
+	return account, empty
 }
