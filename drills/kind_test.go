@@ -2,13 +2,18 @@ package drills_test
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/restore-drill/restore-drill/drills"
+	"github.com/restore-drill/restore-drill/drills/backups"
+	"github.com/restore-drill/restore-drill/fixtures"
 	"github.com/restore-drill/restore-drill/internal/engine"
+	"github.com/restore-drill/restore-drill/internal/evidence"
 	"github.com/restore-drill/restore-drill/reports"
 	"github.com/restore-drill/restore-drill/scenarios"
 )
@@ -34,7 +39,21 @@ func TestScenariosOnKind(t *testing.T) {
 			if s.Sabotage {
 				require.NotEqual(t, reports.Passed, report.Verdict, "sabotage went unnoticed")
 			}
+			secretsStayInTheArtifact(t, filepath.Join(t.ArtifactDir(), "drill"))
 		})
+	}
+}
+
+// secretsStayInTheArtifact: neither a seeded Secret's value nor the password of the volumes' repository is in any other file of a run.
+func secretsStayInTheArtifact(t *testing.T, dir string) {
+	secrets := fixtures.PlantedSecrets()
+	passwords, err := filepath.Glob(filepath.Join(dir, evidence.ArtifactsDir, "*", backups.PasswordFile))
+	require.NoError(t, err)
+	for _, file := range passwords {
+		secrets = append(secrets, string(contents(t, file)))
+	}
+	for _, file := range filesWith(t, dir, secrets) {
+		require.True(t, strings.HasPrefix(file, evidence.ArtifactsDir), "%s holds a Secret's value", file)
 	}
 }
 
