@@ -87,7 +87,11 @@ func judgeVolumes(run *Run, r *reports.Report, c *reports.Check) {
 			failed(&part, "without its claim its volume is now told to %s, and was told to %s", is.ReclaimPolicy, was.ReclaimPolicy)
 		}
 		if part.Verdict != reports.Passed {
-			find(c, reports.Finding{Verdict: part.Verdict, Subject: was.ID(), Message: part.Reason})
+			next := ""
+			if is.Phase != "" && is.Phase != "Bound" {
+				next = "describe the claim: its events say why it has no volume"
+			}
+			find(c, reports.Finding{Verdict: part.Verdict, Subject: was.ID(), Message: part.Reason, Next: next})
 		}
 		claim.Verdict, claim.Reason = part.Verdict, part.Reason
 		addClaim(v, claim, was.Writer != "")
