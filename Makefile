@@ -20,8 +20,8 @@ images: build ## make the images of clusters of kind, for a machine that can pul
 drill: build ## run a real drill: two control planes, a lost store, a restore
 	bin/restore-drill run etcd-data-lost
 
-drill-kind: build ## run every scenario that clusters of kind can show, on real nodes (needs an engine and the images)
-	RESTORE_DRILL_ON_KIND=all go test -timeout 6h -v -run TestScenariosOnKind ./drills
+drill-kind: build ## run every scenario that clusters of kind can show, on real nodes, and kill a drill in each phase (needs an engine and the images)
+	RESTORE_DRILL_ON_KIND=all go test -timeout 6h -p 1 -v -run '^(TestScenariosOnKind|TestKillOnKind)$$' ./drills ./cmd/restore-drill
 
 test: toolchain ## run every test, the real drills and the sabotage among them
 	go test -timeout 85m -p 1 $(TESTFLAGS) ./...

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -137,18 +138,26 @@ func signalled(t *testing.T, method, kind, name string, sig syscall.Signal) (*ru
 func startDrill(t *testing.T) *runningDrill { return startDrills(t, "etcd", []string{"small"}) }
 
 func startDrills(t *testing.T, method string, names []string, flags ...string) *runningDrill {
-	work := t.TempDir()
-	d := &runningDrill{t: t, dir: filepath.Join(work, "run"), state: filepath.Join(work, "state")}
-	args := append([]string{"run", "--out", d.dir, "--progress", "json"}, flags...)
+	d := newDrill(t)
 	for _, name := range names {
-		args = append(args, writeSmall(t, work, name, method))
+		flags = append(flags, writeSmall(t, t.TempDir(), name, method))
 	}
-	d.cmd = d.exec(args...)
+	d.start(flags...)
+	return d
+}
+
+func newDrill(t *testing.T) *runningDrill {
+	work := t.TempDir()
+	return &runningDrill{t: t, dir: filepath.Join(work, "run"), state: filepath.Join(work, "state")}
+}
+
+// start runs what the arguments name.
+func (d *runningDrill) start(args ...string) {
+	d.cmd = d.exec(append([]string{"run", "--out", d.dir, "--progress", "json"}, args...)...)
 	var err error
 	d.stderr, err = d.cmd.StderrPipe()
-	require.NoError(t, err)
-	require.NoError(t, d.cmd.Start())
-	return d
+	require.NoError(d.t, err)
+	require.NoError(d.t, d.cmd.Start())
 }
 
 func writeSmall(t *testing.T, dir, name, method string) string {
@@ -175,18 +184,23 @@ func (d *runningDrill) exec(args ...string) *exec.Cmd {
 
 // signalAt sends sig at the first event of this kind and name, and reads on until the process has ended.
 func (d *runningDrill) signalAt(kind, name string, sig syscall.Signal) {
+	d.at(kind, name, func() { require.NoError(d.t, d.cmd.Process.Signal(sig)) })
+}
+
+// at does something at the first event of this kind and name, which of a note is its text, and reads on until the process has ended.
+func (d *runningDrill) at(kind, name string, do func()) {
 	// Of several drills the first to get there counts.
-	sent := false
+	done := false
 	var seen bytes.Buffer
 	lines := bufio.NewScanner(io.TeeReader(d.stderr, &seen))
 	for lines.Scan() {
 		var e evidence.Event
-		if json.Unmarshal(lines.Bytes(), &e) == nil && e.Kind == kind && e.Name == name && !sent {
-			require.NoError(d.t, d.cmd.Process.Signal(sig))
-			sent = true
+		if json.Unmarshal(lines.Bytes(), &e) == nil && e.Kind == kind && cmp.Or(e.Name, e.Detail) == name && !done {
+			do()
+			done = true
 		}
 	}
-	require.True(d.t, sent, "%s %s was not seen in:\n%s", kind, name, seen.String())
+	require.True(d.t, done, "%s %s was not seen in:\n%s", kind, name, seen.String())
 }
 
 func (d *runningDrill) exitCode() int {
