@@ -218,7 +218,6 @@ func prepare(o Options) (*drill, error) {
 func (d *drill) env() backups.Env {
 	env := (&Loaded{Scenario: d.Scenario, Path: d.Path}).env(d.Provider.Tools())
 	env.DrillID, env.RunDir, env.Key, env.Progress, env.During = d.id, d.Dir, d.key, d.note, d.during
-	env.InPlace = d.inPlace()
 	env.Put = func(name string, content any) error { return d.rec.Put(name, content) }
 	return env
 }

@@ -127,7 +127,7 @@ type VeleroRestore struct {
 	// ResourceModifiers patch objects on their way back. They become the ConfigMap to which Velero's spec.resourceModifier refers.
 	ResourceModifiers []VeleroModifier `json:"resourceModifiers,omitempty"`
 	// Server sets flags of the Velero server that restores, under the flags' own names. Where it restores into the source, it is the one that backed up,
-	// and has them from its start.
+	// and is started anew with them.
 	Server *VeleroServer `json:"server,omitempty"`
 }
 
@@ -233,6 +233,8 @@ type VeleroServer struct {
 	TerminatingResourceTimeout *Duration `json:"terminating-resource-timeout,omitempty"`
 	// FsBackupTimeout bounds the restore of the files of one pod's volumes; default 4h.
 	FsBackupTimeout *Duration `json:"fs-backup-timeout,omitempty"`
+	// ResourceTimeout bounds what no other flag does, hooks of restored pods among it; default 10m.
+	ResourceTimeout *Duration `json:"resource-timeout,omitempty"`
 	// ClientQPS and ClientBurst bound Velero's requests a second; default 100 each.
 	ClientQPS   *float64 `json:"client-qps,omitempty"`
 	ClientBurst *int     `json:"client-burst,omitempty"`

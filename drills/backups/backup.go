@@ -71,8 +71,6 @@ type Env struct {
 	// Network is the container engine's network that the clusters' machines are on: there, what would run beside a cluster runs in it, and the store
 	// in a container. Empty where clusters have no machines.
 	Network string
-	// InPlace says that the backup goes back into the cluster that it is taken of: what serves to back up serves to restore.
-	InPlace bool
 	// Key digests secret values in the evidence.
 	Key []byte
 	// Manifests that the scenario seeds, and ScenarioDir to which the paths in it are relative.

@@ -109,11 +109,7 @@ func (m *Velero) Prepare(ctx context.Context, source clusters.Cluster) error {
 	m.store = store
 	m.password = []byte(rand.Text())
 	// The server starts with the first backup: one that has run since before there was anything to back up would not know all of it.
-	var flags map[string]string
-	if m.env.InPlace {
-		flags = serverFlags(m.layer.Velero)
-	}
-	_, err = m.install(ctx, source, flags, m.password)
+	_, err = m.install(ctx, source, nil, m.password)
 	return err
 }
 
@@ -333,16 +329,19 @@ func (m *Velero) restore(ctx context.Context, a *Artifact, target clusters.Clust
 			return "", err
 		}
 	}
-	server := m.servers[target.Name()]
+	server, flags := m.servers[target.Name()], serverFlags(m.layer.Velero)
 	err = opts.step("start velero", "its API, its location and its server", func() (err error) {
-		if server == nil {
+		switch {
+		case server == nil:
 			password, err := passwordOf(a)
 			if err != nil {
 				return fmt.Errorf("read the repository's password: %w", err)
 			}
-			if server, err = m.install(ctx, target, serverFlags(m.layer.Velero), password); err != nil {
+			if server, err = m.install(ctx, target, flags, password); err != nil {
 				return err
 			}
+		case len(flags) > 0:
+			return server.Restart(ctx, flags)
 		}
 		return server.Start(ctx)
 	})

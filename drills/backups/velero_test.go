@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shirou/gopsutil/v4/process"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -88,6 +89,20 @@ func (f *veleroFixture) result(t *testing.T, operation string, n int) (r evidenc
 	return r
 }
 
+// childrenArguments are the words of the command lines of all child processes.
+func childrenArguments(t *testing.T) (words []string) {
+	self, err := process.NewProcess(int32(os.Getpid()))
+	require.NoError(t, err)
+	children, err := self.Children()
+	require.NoError(t, err)
+	for _, p := range children {
+		if argv, err := p.CmdlineSlice(); err == nil {
+			words = append(words, argv...)
+		}
+	}
+	return words
+}
+
 // TestVeleroInPlace restores a namespace that was deleted into the cluster that has survived, from a backup that Velero's Schedule took, and then
 // says what it says of damage and of loss in the bucket.
 func TestVeleroInPlace(t *testing.T) {
@@ -100,6 +115,7 @@ func TestVeleroInPlace(t *testing.T) {
 				Conditions:   scenarios.VeleroConditions{GroupResource: "secrets"},
 				MergePatches: []scenarios.VeleroMergePatch{{PatchData: `{"metadata":{"annotations":{"example.com/seen":"yes"}}}`}},
 			}},
+			Server: &scenarios.VeleroServer{ClientQPS: new(200.0)},
 		},
 	}, func(_ context.Context, operation string) error {
 		during[operation]++
@@ -115,9 +131,12 @@ func TestVeleroInPlace(t *testing.T) {
 	require.Equal(t, "Completed", taken.Phase)
 	require.Contains(t, taken.Objects, evidence.ToolObject{Resource: "v1/Secret", Namespace: "shop", Name: "database", Action: "backed up"})
 
+	backedUp := f.Server("source").Component().Identity()
 	said, err := f.Restore(t.Context(), a, f.source, backups.RestoreOptions{Running: true})
 	require.NoError(t, err)
 	require.Equal(t, evidence.Completed, said)
+	require.NotEqual(t, backedUp, f.Server("source").Component().Identity(), "the server is started anew with its flags")
+	require.Contains(t, childrenArguments(t), "--client-qps=200")
 	client := kubernetes.NewForConfigOrDie(f.source.Config()).CoreV1()
 	back, err := client.Secrets("shop-copy").Get(t.Context(), "database", metav1.GetOptions{})
 	require.NoError(t, err)

@@ -111,7 +111,19 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.host.Running() {
 		return nil
 	}
-	if err := s.host.Start(ctx, nil); err != nil {
+	return s.start(ctx, nil)
+}
+
+// Restart starts a server that may run anew, with flags that replace or extend its own.
+func (s *Server) Restart(ctx context.Context, flags map[string]string) error {
+	if err := s.host.Stop(ctx); err != nil {
+		return err
+	}
+	return s.start(ctx, flags)
+}
+
+func (s *Server) start(ctx context.Context, flags map[string]string) error {
+	if err := s.host.Start(ctx, flags); err != nil {
 		return err
 	}
 	ctx, release := s.Guard(ctx)
