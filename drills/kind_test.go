@@ -65,7 +65,7 @@ func TestOnKindAreScenarios(t *testing.T) {
 }
 
 // needsEngine skips a test where no container engine answers; where RESTORE_DRILL_REQUIRE_ENGINE is set, it fails.
-func needsEngine(t *testing.T) {
+func needsEngine(t testing.TB) {
 	e, err := engine.Find()
 	if err == nil {
 		_, err = e.Info(t.Context())
