@@ -8,9 +8,11 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -233,7 +235,7 @@ func (c *kindCluster) settle(ctx context.Context) error {
 		_, err := m.run(ctx, nil, append(append([]string{"kubeadm", "init", "phase"}, words...), "--config", kubeadmConfig)...)
 		return err
 	}
-	step := c.spec.step
+	step, outer := c.spec.step, ctx
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		if err := step(ctx, "cluster-info and bootstrap token", "new nodes are told of this API server", func(ctx context.Context) error { return phase(ctx, "bootstrap-token") }); err != nil {
@@ -272,8 +274,41 @@ func (c *kindCluster) settle(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	if err := step(outer, "Services", "by its Service, every machine finds the API server", c.awaitServices); err != nil {
+		return err
+	}
 	c.settled = true
 	return nil
+}
+
+// awaitServices returns when kube-proxy leads from every machine to the API server by the address of its Service. A pod that started before would reach
+// nobody there, or a stranger. Where there is no kube-proxy, it is for whoever replaces it.
+func (c *kindCluster) awaitServices(ctx context.Context) error {
+	there, err := c.hasKubeProxy(ctx)
+	if err != nil || !there {
+		return err
+	}
+	client, err := kubernetes.NewForConfig(c.Config())
+	if err != nil {
+		return err
+	}
+	service, err := client.CoreV1().Services(metav1.NamespaceDefault).Get(ctx, "kubernetes", metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("look for the API server's Service: %w", err)
+	}
+	url := "https://" + net.JoinHostPort(service.Spec.ClusterIP, "443") + "/livez"
+	patience := strconv.Itoa(int(c.spec.StartTimeout.Seconds()))
+	const ask = `until curl --silent --output /dev/null --max-time 2 --cacert "$0" "$1"; do sleep 0.1; done`
+	g, ctx := errgroup.WithContext(ctx)
+	for _, m := range c.machines {
+		g.Go(func() error {
+			if _, err := m.Exec(ctx, nil, "timeout", patience, "bash", "-c", ask, nodePKI+"/ca.crt", url); err != nil {
+				return fmt.Errorf("wait for kube-proxy to lead from machine %s to %s: %w", m.name, url, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
 }
 
 // hasKubeProxy tells whether the store knows of kube-proxy already, as a restored one does.
