@@ -99,6 +99,11 @@ func readWorkload(e *census.Entry) (workload, bool) {
 		return workload{}, false
 	}
 	var o struct {
+		Metadata struct {
+			OwnerReferences []struct {
+				Controller bool `json:"controller"`
+			} `json:"ownerReferences"`
+		} `json:"metadata"`
 		Spec struct {
 			Replicas *int `json:"replicas"`
 		} `json:"spec"`
@@ -106,6 +111,9 @@ func readWorkload(e *census.Entry) (workload, bool) {
 	}
 	if err := json.Unmarshal(e.Object, &o); err != nil {
 		return workload{}, false
+	}
+	if owners := o.Metadata.OwnerReferences; resource == "apps/replicasets" && len(owners) > 0 && owners[0].Controller {
+		return workload{}, false // its Deployment moves pods from one to the next, and is judged itself
 	}
 	wanted := 1
 	if o.Spec.Replicas != nil {
