@@ -24,9 +24,9 @@ import (
 )
 
 // These benchmarks take turns: a drill on clusters of kind, and a shell script that restores the same by hand, with the programs that people have for it.
-// Compared are the parts that both do: the making of the cluster and of what backs it up, the backup, and the restore from its first step until the service
-// answers. The drill's parts are in its timeline, with what it does in them beside: it checks the machine, its ledger writes, it verifies the artifact, it
-// watches for what is ready. What nobody does by hand, the censuses and the survey, is in whole-drill-s/op alone.
+// Compared are the parts that both do: the making of the cluster and of what backs it up, the backup, and the restore from its first step until every
+// workload is ready and the service answers. The drill's parts are in its timeline, with what it does in them beside: it checks the machine, its ledger
+// writes, it verifies the artifact, it watches for what is ready. What nobody does by hand, the censuses and the survey, is in whole-drill-s/op alone.
 func BenchmarkByHandEtcdOnKind(b *testing.B)   { byHand(b, "etcd") }
 func BenchmarkByHandVeleroOnKind(b *testing.B) { byHand(b, "velero") }
 

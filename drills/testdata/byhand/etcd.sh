@@ -54,6 +54,7 @@ kubectl delete pods --all-namespaces --field-selector "spec.nodeName=${lost#node
 kubectl delete pods --namespace kube-system --selector k8s-app=kube-proxy --grace-period 1 --wait=false
 address=$(kubectl get service web --namespace web --output 'jsonpath={.spec.clusterIP}')
 until curl --silent --fail --max-time 1 "http://$address"; do sleep 0.1; done
+kubectl wait deployment --all --all-namespaces --for=condition=Available --timeout=3m
 NODE
 }
 
