@@ -39,6 +39,12 @@ var veleroProfile = profile{
 			fields: []string{"/status", "/status/**"},
 		},
 		{
+			name: "request-of-velero", because: "the API server writes into a certificate request who makes it, and that is Velero; requests are deleted an hour after they were answered",
+			source:    "Kubernetes, Certificates and Certificate Signing Requests: spec.username",
+			resources: []string{"certificates.k8s.io/certificatesigningrequests"}, classes: []string{changedClass},
+			fields: []string{"/spec/username", "/spec/uid", "/spec/groups", "/spec/groups/**", "/spec/extra", "/spec/extra/**"},
+		},
+		{
 			name: "cluster-ip", because: "a Service gets another cluster IP, unless it is headless",
 			source:    "pkg/restore/actions/service_action.go",
 			resources: []string{"services"}, classes: []string{changedClass}, loss: true,
