@@ -3,6 +3,8 @@ package checks
 import (
 	"encoding/json"
 	"slices"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // machineRules go with the profile etcd where the store came back on other machines than it was on: what it says of those that are gone is put right, and
@@ -79,6 +81,24 @@ var machineRules = []rule{
 	},
 }
 
+// restartRules go with the profile etcd where the store was put back in place on machines, whose kubelets are restarted with the control plane.
+var restartRules = []rule{
+	{
+		name: "static-pod", because: "the kubelet runs the control plane's static pods anew, and makes their mirrors in the API anew; what runs is what the check machines shows",
+		source:    "Kubernetes, Create static Pods: mirror Pods",
+		resources: []string{"pods"}, when: isMirror, classes: []string{changedClass},
+		fields: []string{
+			"/metadata/uid", "/metadata/creationTimestamp", "/metadata/annotations/kubernetes.io~1config.hash", "/metadata/annotations/kubernetes.io~1config.mirror",
+			"/metadata/annotations/kubernetes.io~1config.seen", "/status/**",
+		},
+	},
+	{
+		name: "kubelet-restarted", because: "a kubelet that is restarted looks anew whether containers are ready, and says since when",
+		source:    "Kubernetes, Pod lifecycle: Pod conditions",
+		resources: []string{"pods"}, classes: []string{changedClass}, fields: []string{"/status/conditions/*/lastTransitionTime"},
+	},
+}
+
 // machineKeys of the store may be gone too: object by object it is the census that says which.
 var machineKeys = []keyRule{
 	{"/registry/minions/**", "Nodes of machines that are gone"},
@@ -94,10 +114,13 @@ func (run *Run) onOtherMachines() bool { return run.Header.Machines && !run.inPl
 // profile that the drill is judged by; nil when there is none of that name.
 func (run *Run) profile() *profile {
 	p := profiles[run.fidelityProfile()]
-	if p == &etcdProfile && run.onOtherMachines() {
-		return p.with(machineRules...)
+	switch {
+	case p != &etcdProfile || !run.Header.Machines:
+		return p
+	case run.inPlace():
+		return p.with(restartRules...)
 	}
-	return p
+	return p.with(machineRules...)
 }
 
 // storeKeys is the profile whose keys may be gone from a store that came back.
@@ -114,7 +137,6 @@ func (run *Run) storeKeys() *profile {
 func replaceable(raw json.RawMessage) bool {
 	var pod struct {
 		Metadata struct {
-			Annotations     map[string]string `json:"annotations"`
 			OwnerReferences []struct {
 				Controller bool `json:"controller"`
 			} `json:"ownerReferences"`
@@ -128,5 +150,15 @@ func replaceable(raw json.RawMessage) bool {
 			return true
 		}
 	}
-	return pod.Metadata.Annotations["kubernetes.io/config.mirror"] != ""
+	return isMirror(raw)
+}
+
+// isMirror tells whether a pod of the API stands for a static pod, which its kubelet runs from a file.
+func isMirror(raw json.RawMessage) bool {
+	var pod struct {
+		Metadata struct {
+			Annotations map[string]string `json:"annotations"`
+		} `json:"metadata"`
+	}
+	return json.Unmarshal(raw, &pod) == nil && pod.Metadata.Annotations[corev1.MirrorPodAnnotationKey] != ""
 }

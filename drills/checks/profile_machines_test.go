@@ -64,10 +64,29 @@ func TestWhatOtherMachinesExcuse(t *testing.T) {
 		}
 		require.Equal(t, test.want, allowed, "%s %s/%s %s %s", test.o.resource, test.o.namespace, test.o.name, test.class, test.pointer)
 	}
-	// Neither where nodes are simulated, nor where the machines are the same.
-	for _, p := range []*profile{run(false, scenarios.IntoFresh).profile(), run(true, scenarios.IntoSource).profile()} {
-		require.Same(t, &etcdProfile, p)
-		require.False(t, p.allows(object{resource: "nodes", name: "old"}, lostClass))
+	require.Same(t, &etcdProfile, run(false, scenarios.IntoFresh).profile(), "nodes are simulated")
+	// The machines are the same.
+	same := run(true, scenarios.IntoSource).profile()
+	require.False(t, same.allows(object{resource: "nodes", name: "old"}, lostClass))
+	for _, test := range []struct {
+		raw     json.RawMessage
+		pointer string
+		want    bool
+	}{
+		{mirror, "/metadata/annotations/kubernetes.io~1config.hash", true},
+		{mirror, "/status/containerStatuses/0/ready", true},
+		{mirror, "/spec/containers/0/image", false},
+		{controlled, "/status/conditions/2/lastTransitionTime", true},
+		{controlled, "/status/conditions/2/status", false},
+		{controlled, "/metadata/uid", false},
+	} {
+		o := object{resource: "pods", namespace: "kube-system", name: "a", raw: test.raw}
+		allowed := false
+		for _, r := range same.rules {
+			allowed = allowed || r.covers(o, changedClass) && r.allows(test.pointer)
+		}
+		require.Equal(t, test.want, allowed, "%s of %s", test.pointer, test.raw)
+		require.False(t, same.allows(o, lostClass), "a pod that is gone")
 	}
 	require.False(t, run(true, scenarios.IntoSource).storeKeys().excuses("/registry/minions/old"))
 	keys := run(true, scenarios.IntoFresh).storeKeys()
@@ -75,7 +94,7 @@ func TestWhatOtherMachinesExcuse(t *testing.T) {
 	require.True(t, keys.excuses("/registry/secrets/kube-system/bootstrap-token-abcdef"))
 	require.True(t, keys.excuses("/registry/events/shop/web.1"))
 	require.False(t, keys.excuses("/registry/secrets/shop/orders-db"))
-	for _, r := range machineRules {
+	for _, r := range append(restartRules, machineRules...) {
 		require.NotEmpty(t, r.because)
 		require.NotEmpty(t, r.source)
 		require.NotEmpty(t, r.resources)

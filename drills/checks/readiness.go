@@ -115,6 +115,9 @@ func readWorkload(e *census.Entry) (workload, bool) {
 	if owners := o.Metadata.OwnerReferences; resource == "apps/replicasets" && len(owners) > 0 && owners[0].Controller {
 		return workload{}, false // its Deployment moves pods from one to the next, and is judged itself
 	}
+	if resource == "pods" && isMirror(e.Object) {
+		return workload{}, false // it says what its kubelet saw last; what runs is for the check machines
+	}
 	wanted := 1
 	if o.Spec.Replicas != nil {
 		wanted = *o.Spec.Replicas
