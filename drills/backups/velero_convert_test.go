@@ -35,7 +35,7 @@ func TestWhatAScenarioSaysExistsInVelero(t *testing.T) {
 		"patches": [{"operation": "a", "from": "a", "path": "a", "value": "a"}],
 		"mergePatches": [{"patchData": "a"}], "strategicPatches": [{"patchData": "a"}]}]}`, modifiersOf(&r))
 	require.Equal(t, map[string]string{
-		"restore-resource-priorities": "a", "terminating-resource-timeout": "1ns", "fs-backup-timeout": "1ns", "client-qps": "1", "client-burst": "1",
+		"restore-resource-priorities": "a", "terminating-resource-timeout": "1ns", "fs-backup-timeout": "1ns", "resource-timeout": "1ns", "client-qps": "1", "client-burst": "1",
 	}, serverFlags(&r))
 }
 
