@@ -203,7 +203,7 @@ func (h *History) append(ctx context.Context, r reports.Record) (reports.Record,
 // create an object that is not there yet. Taken tells that it is, by another's hand.
 func (h *History) create(ctx context.Context, name string, b []byte) (taken bool, err error) {
 	if err := h.write(ctx, name, b); err != nil {
-		// A store that answers with a conflict, or not at all, may have written it or not: what is there tells.
+		// A store that answers with a conflict, or not at all, may have written it or not: what is there tells, for no two drills have one ID.
 		there, readErr := h.bucket.ReadAll(ctx, name)
 		switch {
 		case readErr == nil && !bytes.Equal(there, b):

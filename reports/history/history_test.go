@@ -182,7 +182,9 @@ func TestConcurrentAppends(t *testing.T) {
 					h, err := open()
 					for i := range each {
 						if err == nil {
-							_, err = h.Append(t.Context(), record(1+(w*each+i)%28, reports.Passed))
+							r := record(1+i, reports.Passed)
+							r.Drill = fmt.Sprintf("drill-%d-%d", w, i) // no two drills have one ID, so no two records are the same
+							_, err = h.Append(t.Context(), r)
 						}
 					}
 					return err
