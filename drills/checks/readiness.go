@@ -6,6 +6,8 @@ import (
 	"path"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/restore-drill/restore-drill/internal/census"
 	"github.com/restore-drill/restore-drill/internal/evidence"
 	"github.com/restore-drill/restore-drill/reports"
@@ -100,9 +102,7 @@ func readWorkload(e *census.Entry) (workload, bool) {
 	}
 	var o struct {
 		Metadata struct {
-			OwnerReferences []struct {
-				Controller bool `json:"controller"`
-			} `json:"ownerReferences"`
+			OwnerReferences []metav1.OwnerReference `json:"ownerReferences"`
 		} `json:"metadata"`
 		Spec struct {
 			Replicas *int `json:"replicas"`
@@ -112,7 +112,8 @@ func readWorkload(e *census.Entry) (workload, bool) {
 	if err := json.Unmarshal(e.Object, &o); err != nil {
 		return workload{}, false
 	}
-	if owners := o.Metadata.OwnerReferences; resource == "apps/replicasets" && len(owners) > 0 && owners[0].Controller {
+	controller := metav1.GetControllerOf(&metav1.ObjectMeta{OwnerReferences: o.Metadata.OwnerReferences})
+	if resource == "apps/replicasets" && controller != nil && controller.Kind == "Deployment" {
 		return workload{}, false // its Deployment moves pods from one to the next, and is judged itself
 	}
 	if resource == "pods" && isMirror(e.Object) {

@@ -24,6 +24,8 @@ func TestReadinessOfReplicaSets(t *testing.T) {
 	require.True(t, judged, "an owner that is no controller moves no pods")
 	_, judged = read(`{"kind":"Deployment","name":"web","controller":true}`)
 	require.False(t, judged)
+	_, judged = read(`{"kind":"Rollout","name":"web","controller":true}`)
+	require.True(t, judged, "nobody judges whatever else controls it")
 	_, judged = readWorkload(&census.Entry{Key: "/pods/kube-system/etcd-a", Object: []byte(`{"metadata":{"annotations":{"kubernetes.io/config.mirror":"x"}}}`)})
 	require.False(t, judged, "a static pod's mirror")
 }
