@@ -15,6 +15,7 @@ import (
 	"github.com/restore-drill/restore-drill/drills/clusters"
 	"github.com/restore-drill/restore-drill/fixtures"
 	"github.com/restore-drill/restore-drill/internal/engine"
+	"github.com/restore-drill/restore-drill/internal/engine/enginetest"
 	"github.com/restore-drill/restore-drill/internal/evidence"
 	"github.com/restore-drill/restore-drill/internal/images"
 	"github.com/restore-drill/restore-drill/internal/objectstore"
@@ -34,7 +35,7 @@ func BenchmarkByHandVeleroOnKind(b *testing.B) { byHand(b, "velero") }
 var parts = []string{"provision", "backup", "restore", "all"}
 
 func byHand(b *testing.B, method string) {
-	needsEngine(b)
+	enginetest.Answering(b)
 	loaded, err := drills.Load("testdata/byhand/" + method + ".yaml")
 	require.NoError(b, err)
 	tools := toolchain.New(toolchain.Options{})

@@ -12,7 +12,7 @@ import (
 	"github.com/restore-drill/restore-drill/drills"
 	"github.com/restore-drill/restore-drill/drills/backups"
 	"github.com/restore-drill/restore-drill/fixtures"
-	"github.com/restore-drill/restore-drill/internal/engine"
+	"github.com/restore-drill/restore-drill/internal/engine/enginetest"
 	"github.com/restore-drill/restore-drill/internal/evidence"
 	"github.com/restore-drill/restore-drill/reports"
 	"github.com/restore-drill/restore-drill/scenarios"
@@ -27,7 +27,7 @@ const allOnKind = "all"
 
 // TestScenariosOnKind runs scenarios on clusters of kind, one at a time, as two clusters fill a small machine: each must come out exactly as it declares.
 func TestScenariosOnKind(t *testing.T) {
-	needsEngine(t)
+	enginetest.Answering(t)
 	for _, s := range scenarios.Embedded() {
 		machines := slices.Contains(load(t, s.Name).Spec.Requires, scenarios.Machines)
 		if !slices.Contains(onKind, s.Name) && (os.Getenv("RESTORE_DRILL_ON_KIND") != allOnKind || !machines) {
@@ -61,20 +61,6 @@ func secretsStayInTheArtifact(t *testing.T, dir string) {
 func TestOnKindAreScenarios(t *testing.T) {
 	for _, name := range onKind {
 		require.True(t, slices.ContainsFunc(scenarios.Embedded(), func(s scenarios.Named) bool { return s.Name == name }), name)
-	}
-}
-
-// needsEngine skips a test where no container engine answers; where RESTORE_DRILL_REQUIRE_ENGINE is set, it fails.
-func needsEngine(t testing.TB) {
-	e, err := engine.Find()
-	if err == nil {
-		_, err = e.Info(t.Context())
-	}
-	if err != nil && os.Getenv("RESTORE_DRILL_REQUIRE_ENGINE") != "" {
-		t.Fatal(err)
-	}
-	if err != nil {
-		t.Skip(err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/restore-drill/restore-drill/fixtures"
 	"github.com/restore-drill/restore-drill/internal/engine"
+	"github.com/restore-drill/restore-drill/internal/engine/enginetest"
 	"github.com/restore-drill/restore-drill/internal/evidence"
 )
 
@@ -19,16 +20,7 @@ import (
 // evidence up to then can be read. Every run kills one drill while its machines are made, and one when both clusters and a store are there; with
 // RESTORE_DRILL_ON_KIND=all there is one for each phase.
 func TestKillOnKind(t *testing.T) {
-	e, err := engine.Find()
-	if err == nil {
-		_, err = e.Info(t.Context())
-	}
-	if err != nil && os.Getenv("RESTORE_DRILL_REQUIRE_ENGINE") != "" {
-		t.Fatal(err)
-	}
-	if err != nil {
-		t.Skip(err)
-	}
+	e := enginetest.Answering(t)
 	for _, moment := range []struct {
 		phase, kind, name string
 		machines, stores  int

@@ -11,21 +11,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/restore-drill/restore-drill/internal/engine"
+	"github.com/restore-drill/restore-drill/internal/engine/enginetest"
 )
 
 // One image for real, under a name of the test's own: made once, left alone, made anew when it is not what it would be made of, and what a run that was
 // killed has left is gone. The image of a node is made and used by CI itself.
 func TestBuildForReal(t *testing.T) {
-	e, err := engine.Find()
-	if err == nil {
-		_, err = e.Info(t.Context())
-	}
-	if err != nil && os.Getenv("RESTORE_DRILL_REQUIRE_ENGINE") != "" {
-		t.Fatal(err)
-	}
-	if err != nil {
-		t.Skip(err)
-	}
+	e := enginetest.Answering(t)
 	user, err := os.UserCacheDir()
 	require.NoError(t, err)
 	cached := filepath.Join(user, "restore-drill", "images", rootName(""))
